@@ -1,0 +1,28 @@
+# One target per folder of src/: what a folder may include is what its target links.
+
+# sluice_folder(<name> SOURCES ... [LINKS ...]): the object library of one folder.
+function(sluice_folder name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+  add_library(sluice_${name} STATIC ${arg_SOURCES})
+  target_include_directories(sluice_${name} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
+  target_link_libraries(sluice_${name} PUBLIC ${arg_LINKS})
+endfunction()
+
+# sluice_test(<name> LABEL unit|contract|e2e|fuzz-smoke SOURCES ... LINKS ... [TIMEOUT seconds]):
+# a GoogleTest program, one ctest entry. Does nothing when tests are off.
+function(sluice_test name)
+  if(NOT SLUICE_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "SOURCES;LINKS" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  find_package(GTest REQUIRED)
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gmock GTest::gtest_main)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
+endfunction()

@@ -1,0 +1,110 @@
+// Moves bytes between processes on different hosts, over plain TCP or a NCCL network plugin.
+//
+// An Engine belongs to one thread. Nothing here blocks but wait() and the destructor: an operation
+// is accepted or refused at once, progress() does the work, poll() hands back what finished. Every
+// accepted transfer yields exactly one Completion, also when its peer dies or the engine closes;
+// until then its memory belongs to the engine. docs/architecture.md follows one transfer through.
+//
+//   auto engine = Engine::create({});                          // on both ends
+//   auto peer = (*engine)->connect(address_of_the_other);      // on one; the other polls PeerEvents
+//   auto region = (*engine)->register_memory(data, bytes, Memory::kHost);
+//   auto id = (*engine)->send(*peer, {*region, 0, bytes});     // meets the other's recv()
+//   while (none finished) { (*engine)->progress(); (*engine)->poll(completions); }
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "sluice/options.h"
+#include "sluice/status.h"
+
+namespace sluice {
+
+enum class Memory : std::uint8_t { kHost, kCuda };
+
+// Ids are small values, never reused within an engine; a stale one gives kNotFound.
+enum class RegionId : std::uint64_t {};
+enum class PeerId : std::uint64_t {};
+enum class TransferId : std::uint64_t {};
+
+struct Slice {  // Part of a registered region.
+  RegionId region;
+  std::uint64_t offset;  // bytes
+  std::uint64_t length;  // bytes; 0 is a message too
+};
+
+struct Completion {
+  TransferId id;
+  PeerId peer;
+  Status status;        // OK, or why the transfer ended early: names the peer and the cause.
+  std::uint64_t bytes;  // Of a receive: bytes now visible in its slice. Of a send: bytes taken.
+};
+
+enum class PeerEventKind : std::uint8_t {
+  kConnected,  // A connect() of ours came through, or a peer connected to us.
+  kLost,       // It is gone, for the reason in status. Its id is stale from now on.
+};
+
+struct PeerEvent {
+  PeerId peer;
+  PeerEventKind kind;
+  Status status;     // OK for kConnected.
+  std::string name;  // What the peer calls itself, with its address: "gpu0 (10.0.0.2:41234)".
+};
+
+class Engine {
+ public:
+  // kInvalidArgument names the option and its range; kUnavailable: the address is in use.
+  static Result<std::unique_ptr<Engine>> create(const Options& options);
+
+  // Tells every peer, fails what is in flight, then releases everything. Messages whose send has
+  // completed still reach the peer. Takes at most a second, and that only if a peer does not read.
+  virtual ~Engine() = default;
+
+  // Memory. A region outlives the transfers that use it: deregistering earlier gives kWouldBlock.
+  // `base` must stay mapped until deregister() or the engine's end.
+  virtual Result<RegionId> register_memory(void* base, std::size_t length, Memory kind) = 0;
+  virtual Status deregister(RegionId region) = 0;
+
+  // Peers. address() is opaque printable text that holds this engine's secret: who has it may
+  // connect. How it reaches the peer is the caller's business.
+  [[nodiscard]] virtual std::string address() const = 0;
+  // Returns at once; a PeerEvent tells when the peer is connected or could not be. Transfers may
+  // be asked for at once. kInvalidArgument: not an address; kWouldBlock: max_peers reached.
+  virtual Result<PeerId> connect(std::string_view address) = 0;
+  // Ends what is in flight with kClosed; what the peer's completed sends left on the way is lost.
+  virtual Status disconnect(PeerId peer) = 0;
+
+  // Two-sided transfers. The k-th send to a peer meets the k-th receive that the peer has posted for
+  // us; the receive may be longer. A send completes when its memory may be reused: the Net has
+  // taken every byte. A receive completes when the bytes are in place. kWouldBlock: max_transfers.
+  // (One-sided transfers, write and read, will stand here.)
+  virtual Result<TransferId> send(PeerId peer, Slice from) = 0;
+  virtual Result<TransferId> recv(PeerId peer, Slice into) = 0;
+
+  // Makes one pass over every connection; returns how many steps were taken (0: idle).
+  virtual std::size_t progress() = 0;
+  // Fills `out` from the front; returns how many. What does not fit stays for the next call.
+  virtual std::size_t poll(std::span<Completion> out) = 0;
+  virtual std::size_t poll_peers(std::span<PeerEvent> out) = 0;
+
+  // Blocks until progress() has something to do, or `limit` has passed, or interrupt() was called:
+  // polls for spin_us, yielding the core, then sleeps. Call it when progress() returned 0 and
+  // there is nothing else to do; never needed for correctness.
+  virtual void wait(std::chrono::microseconds limit) = 0;
+  // Ends a wait() of now or the next one. The only member that other threads may call.
+  virtual void interrupt() = 0;
+};
+
+// The address of an engine whose host, port and token are known from elsewhere: what a command
+// line has. Resolves `host`, which may block. "" as token: an engine with allow_anyone.
+// kNotFound: unknown host; kInvalidArgument: port 0.
+[[nodiscard]] Result<std::string> make_address(std::string_view host, std::uint16_t port,
+                                               std::string_view token);
+
+}  // namespace sluice

@@ -1,0 +1,106 @@
+// The chunks in flight on a channel: a fixed ring with one cursor a stage, so "in flight <= window"
+// is the size of an array and the order of stages is the order of cursors.
+//
+//   released <= unpacking <= arrived <= posted      (positions, all rising for ever)
+//
+// A chunk is posted, arrives, is unpacked, is released, strictly in this order and in the order of
+// the others: only the oldest chunk of a stage can go on. A window of sends uses posted and
+// released alone.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "src/base/check.h"
+
+namespace sluice {
+
+// What try_release_oldest() answers.
+enum class Release : std::uint8_t { kReleased, kNotYet, kFailed };
+
+template <typename Chunk, std::uint32_t kCapacity>
+class SlidingWindow {
+ public:
+  // `limit` chunks at most are in flight; 1 to kCapacity.
+  explicit SlidingWindow(std::uint32_t limit) : limit_(limit) {
+    SLUICE_CHECK(limit >= 1 && limit <= kCapacity, "limit {} capacity {}", limit, kCapacity);
+  }
+
+  [[nodiscard]] bool full() const { return in_flight() >= limit_; }
+  [[nodiscard]] bool empty() const { return in_flight() == 0; }
+  [[nodiscard]] std::uint32_t in_flight() const {
+    return static_cast<std::uint32_t>(posted_ - released_);
+  }
+  [[nodiscard]] std::uint32_t limit() const { return limit_; }
+
+  // How many wait at each stage.
+  [[nodiscard]] std::uint32_t waiting_to_arrive() const {
+    return static_cast<std::uint32_t>(posted_ - arrived_);
+  }
+  [[nodiscard]] std::uint32_t waiting_to_unpack() const {
+    return static_cast<std::uint32_t>(arrived_ - unpacking_);
+  }
+  [[nodiscard]] std::uint32_t waiting_to_release() const {
+    return static_cast<std::uint32_t>(unpacking_ - released_);
+  }
+
+  // The place of the next chunk, to be filled before post(). Only when not full().
+  Chunk& next() {
+    SLUICE_CHECK(!full(), "in flight {} limit {}", in_flight(), limit_);
+    return at(posted_);
+  }
+  void post() {
+    SLUICE_CHECK(!full(), "in flight {} limit {}", in_flight(), limit_);
+    ++posted_;
+  }
+
+  // The oldest that is posted and has not arrived, that has arrived and is not being unpacked, that
+  // is being unpacked. Each only when the count above is not 0.
+  Chunk& oldest_posted() { return stage(waiting_to_arrive(), arrived_); }
+  Chunk& oldest_arrived() { return stage(waiting_to_unpack(), unpacking_); }
+  Chunk& oldest_unpacking() { return stage(waiting_to_release(), released_); }
+
+  // The oldest of the stage goes on to the next.
+  void arrive() {
+    SLUICE_CHECK(waiting_to_arrive() > 0, "nothing posted");
+    ++arrived_;
+  }
+  void unpack() {
+    SLUICE_CHECK(waiting_to_unpack() > 0, "nothing arrived");
+    ++unpacking_;
+  }
+  void release() {
+    SLUICE_CHECK(waiting_to_release() > 0, "nothing unpacking");
+    ++released_;
+  }
+
+  // For windows of sends: asks `test` (which answers a Release) about the oldest posted chunk alone,
+  // and frees its place if it is released. kNotYet when the window is empty.
+  template <typename Test>
+  Release try_release_oldest(Test&& test) {
+    if (empty()) return Release::kNotYet;
+    const Release answer = test(at(released_));
+    if (answer == Release::kReleased) {
+      ++arrived_;
+      ++unpacking_;
+      ++released_;
+    }
+    return answer;
+  }
+
+ private:
+  Chunk& at(std::uint64_t position) { return ring_[position % kCapacity]; }
+  Chunk& stage(std::uint32_t waiting, std::uint64_t position) {
+    SLUICE_CHECK(waiting > 0, "nothing at this stage");
+    return at(position);
+  }
+
+  std::array<Chunk, kCapacity> ring_{};
+  std::uint32_t limit_;
+  std::uint64_t posted_ = 0;
+  std::uint64_t arrived_ = 0;
+  std::uint64_t unpacking_ = 0;
+  std::uint64_t released_ = 0;
+};
+
+}  // namespace sluice
