@@ -1,11 +1,10 @@
 # One target per folder of src/: what a folder may include is what its target links.
 
-# sluice_folder(<name> SOURCES ... [LINKS ...]): the object library of one folder.
+# sluice_folder(<name> SOURCES ... [LINKS ...]): the library of one folder.
 function(sluice_folder name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
   add_library(sluice_${name} STATIC ${arg_SOURCES})
-  target_include_directories(sluice_${name} PUBLIC
-    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
+  target_include_directories(sluice_${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
   target_link_libraries(sluice_${name} PUBLIC ${arg_LINKS})
 endfunction()
 
@@ -19,10 +18,16 @@ function(sluice_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
-  find_package(GTest REQUIRED)
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gmock GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
 endfunction()
+
+# A folder whose owner has not written its CMakeLists.txt yet is skipped.
+macro(sluice_add_if_present dir)
+  if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/CMakeLists.txt)
+    add_subdirectory(${dir})
+  endif()
+endmacro()

@@ -11,9 +11,9 @@ namespace sluice {
 }  // namespace sluice
 
 // SLUICE_CHECK(a < b, "a {} b {}", a, b) aborts with place, condition and values.
-#define SLUICE_CHECK(condition, ...)                                                         \
-  do {                                                                                       \
-    if (!(condition)) [[unlikely]] {                                                         \
-      ::sluice::check_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__));    \
-    }                                                                                        \
+#define SLUICE_CHECK(condition, ...)                                                      \
+  do {                                                                                    \
+    if (!(condition)) [[unlikely]] {                                                      \
+      ::sluice::check_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)); \
+    }                                                                                     \
   } while (false)

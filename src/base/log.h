@@ -45,9 +45,9 @@ void log(LogLevel level, const char* component, fmt::format_string<Args...> form
 
 // SLUICE_LOG(kInfo, "engine", "peer {} connected", name): the arguments are not evaluated when the
 // level is off.
-#define SLUICE_LOG(level_name, component, ...)                                       \
-  do {                                                                               \
-    if (::sluice::log_enabled(::sluice::LogLevel::level_name)) {                     \
-      ::sluice::log(::sluice::LogLevel::level_name, component, __VA_ARGS__);         \
-    }                                                                                \
+#define SLUICE_LOG(level_name, component, ...)                               \
+  do {                                                                       \
+    if (::sluice::log_enabled(::sluice::LogLevel::level_name)) {             \
+      ::sluice::log(::sluice::LogLevel::level_name, component, __VA_ARGS__); \
+    }                                                                        \
   } while (false)

@@ -74,8 +74,8 @@ class SlidingWindow {
     ++released_;
   }
 
-  // For windows of sends: asks `test` (which answers a Release) about the oldest posted chunk alone,
-  // and frees its place if it is released. kNotYet when the window is empty.
+  // For windows of sends: asks `test` (which answers a Release) about the oldest posted chunk
+  // alone, and frees its place if it is released. kNotYet when the window is empty.
   template <typename Test>
   Release try_release_oldest(Test&& test) {
     if (empty()) return Release::kNotYet;
