@@ -51,7 +51,7 @@ enum class PostAnswer : std::uint8_t {
 enum class TestAnswer : std::uint8_t { kPending, kDone, kFailed };
 enum class MakeAnswer : std::uint8_t { kNotYet, kMade, kFailed };
 
-// A chunk that has arrived. Valid until the next call on its channel.
+// A chunk that has arrived. The spans stay valid until the chunk is consumed.
 struct Arrival {
   std::uint64_t bytes = 0;              // What the sender sent: at most what was posted.
   std::span<const Fragment> fragments;  // Empty when the bytes are in place.

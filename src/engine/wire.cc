@@ -1,0 +1,194 @@
+#include "src/engine/wire.h"
+
+#include <algorithm>
+
+namespace sluice::wire {
+namespace {
+
+constexpr auto kLastCode = static_cast<std::uint8_t>(StatusCode::kSystem);
+
+template <std::size_t kBytes>
+void read_array(ByteReader& in, std::array<std::byte, kBytes>& out) {
+  const auto part = in.bytes(kBytes);
+  if (part.size() == kBytes) std::copy(part.begin(), part.end(), out.begin());
+}
+
+}  // namespace
+
+void Header::encode(ByteWriter& out) const {
+  out.u32(body_bytes);
+  out.u8(static_cast<std::uint8_t>(type));
+  out.u8(0);
+  out.u16(0);
+}
+
+bool Header::decode(ByteReader& in) {
+  body_bytes = in.u32();
+  type = static_cast<FrameType>(in.u8());
+  const std::uint8_t zero = in.u8();
+  const std::uint16_t zeros = in.u16();
+  return in.ok() && zero == 0 && zeros == 0;
+}
+
+void Hello::encode(ByteWriter& out) const {
+  out.u64(kMagic);
+  out.u16(oldest_version);
+  out.u16(newest_version);
+  out.bytes(nonce);
+}
+
+bool Hello::decode(ByteReader& in) {
+  const std::uint64_t magic = in.u64();
+  oldest_version = in.u16();
+  newest_version = in.u16();
+  read_array(in, nonce);
+  return in.finished() && magic == kMagic && oldest_version <= newest_version;
+}
+
+void Challenge::encode(ByteWriter& out) const {
+  out.u64(kMagic);
+  out.u16(version);
+  out.bytes(nonce);
+}
+
+bool Challenge::decode(ByteReader& in) {
+  const std::uint64_t magic = in.u64();
+  version = in.u16();
+  read_array(in, nonce);
+  return in.finished() && magic == kMagic;
+}
+
+void Limits::encode(ByteWriter& out) const {
+  out.u64(generation);
+  out.u64(chunk_bytes);
+  out.u32(small_bytes);
+  out.u32(channels);
+  out.u32(peer_timeout_ms);
+  out.text(net);
+  out.text(name);
+}
+
+bool Limits::decode(ByteReader& in) {
+  generation = in.u64();
+  chunk_bytes = in.u64();
+  small_bytes = in.u32();
+  channels = in.u32();
+  peer_timeout_ms = in.u32();
+  net = in.text(kLongestName);
+  name = in.text(kLongestName);
+  return in.finished() && chunk_bytes > 0 && channels > 0 && channels <= kMostChannels &&
+         peer_timeout_ms > 0;
+}
+
+void Proof::encode(ByteWriter& out) const {
+  out.bytes(proof);
+  limits.encode(out);
+}
+
+bool Proof::decode(ByteReader& in) {
+  read_array(in, proof);
+  return limits.decode(in);
+}
+
+void Farewell::encode(ByteWriter& out) const {
+  out.u8(static_cast<std::uint8_t>(code));
+  out.text(reason.substr(0, kLongestReason));
+}
+
+bool Farewell::decode(ByteReader& in) {
+  const std::uint8_t raw = in.u8();
+  reason = in.text(kLongestReason);
+  if (!in.finished() || raw == 0 || raw > kLastCode) return false;
+  code = static_cast<StatusCode>(raw);
+  return true;
+}
+
+void Credit::encode(ByteWriter& out) const {
+  out.u16(static_cast<std::uint16_t>(count));
+  for (std::uint32_t i = 0; i < count; ++i) out.u64(capacity[i]);
+}
+
+bool Credit::decode(ByteReader& in) {
+  count = in.u16();
+  if (count == 0 || count > kMostCreditsPerFrame) return false;
+  for (std::uint32_t i = 0; i < count; ++i) capacity[i] = in.u64();
+  return in.finished();
+}
+
+void Small::encode(ByteWriter& out) const {
+  out.u64(sequence);
+  out.bytes(bytes);
+}
+
+bool Small::decode(ByteReader& in) {
+  sequence = in.u64();
+  bytes = in.bytes(in.remaining());
+  return in.finished();
+}
+
+void Manifest::encode(ByteWriter& out) const {
+  out.u64(sequence);
+  out.u64(message_bytes);
+  out.u64(chunk_bytes);
+  out.u16(static_cast<std::uint16_t>(count));
+  for (std::uint32_t i = 0; i < count; ++i) {
+    out.u16(chunks[i].channel);
+    out.u32(chunks[i].index);
+  }
+}
+
+bool Manifest::decode(ByteReader& in) {
+  sequence = in.u64();
+  message_bytes = in.u64();
+  chunk_bytes = in.u64();
+  count = in.u16();
+  if (!in.ok() || chunk_bytes == 0 || count == 0 || count > kMostChunksPerManifest) return false;
+  const std::uint64_t most = chunk_count(message_bytes, chunk_bytes);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    chunks[i].channel = in.u16();
+    chunks[i].index = in.u32();
+    if (chunks[i].index >= most) return false;
+  }
+  return in.finished();
+}
+
+void TooLong::encode(ByteWriter& out) const {
+  out.u64(sequence);
+  out.u64(message_bytes);
+}
+
+bool TooLong::decode(ByteReader& in) {
+  sequence = in.u64();
+  message_bytes = in.u64();
+  return in.finished();
+}
+
+void ChannelsWanted::encode(ByteWriter& out) const {
+  out.u16(static_cast<std::uint16_t>(count));
+}
+
+bool ChannelsWanted::decode(ByteReader& in) {
+  count = in.u16();
+  return in.finished() && count > 0 && count <= kMostChannels;
+}
+
+void ChannelsOffered::encode(ByteWriter& out) const {
+  out.u16(static_cast<std::uint16_t>(count));
+  for (std::uint32_t i = 0; i < count; ++i) {
+    out.u16(static_cast<std::uint16_t>(handles[i].size()));
+    out.bytes(handles[i]);
+  }
+}
+
+bool ChannelsOffered::decode(ByteReader& in) {
+  count = in.u16();
+  if (count == 0 || count > kMostChannels) return false;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::size_t length = in.u16();
+    if (length == 0 || length > Net::kHandleBytes) return false;
+    handles[i] = in.bytes(length);
+  }
+  return in.finished();
+}
+
+}  // namespace sluice::wire
