@@ -6,7 +6,7 @@
 // until then its memory belongs to the engine. docs/architecture.md follows one transfer through.
 //
 //   auto engine = Engine::create({});                          // on both ends
-//   auto peer = (*engine)->connect(address_of_the_other);      // on one; the other polls PeerEvents
+//   auto peer = (*engine)->connect(address_of_the_other);  // on one; the other polls PeerEvents
 //   auto region = (*engine)->register_memory(data, bytes, Memory::kHost);
 //   auto id = (*engine)->send(*peer, {*region, 0, bytes});     // meets the other's recv()
 //   while (none finished) { (*engine)->progress(); (*engine)->poll(completions); }
@@ -80,8 +80,8 @@ class Engine {
   // Ends what is in flight with kClosed; what the peer's completed sends left on the way is lost.
   virtual Status disconnect(PeerId peer) = 0;
 
-  // Two-sided transfers. The k-th send to a peer meets the k-th receive that the peer has posted for
-  // us; the receive may be longer. A send completes when its memory may be reused: the Net has
+  // Two-sided transfers. The k-th send to a peer meets the k-th receive that the peer has posted
+  // for us; the receive may be longer. A send completes when its memory may be reused: the Net has
   // taken every byte. A receive completes when the bytes are in place. kWouldBlock: max_transfers.
   // (One-sided transfers, write and read, will stand here.)
   virtual Result<TransferId> send(PeerId peer, Slice from) = 0;

@@ -14,30 +14,30 @@ namespace sluice {
 
 struct Options {
   // Who may connect and where.
-  std::string listen_host;          // Address or interface name to listen on; "" is all.
-  std::uint16_t listen_port = 0;    // 0 takes a free one.
-  std::string advertise_host;       // Host named in address(); "" is found by the engine.
-  std::string token;                // Shared secret. "" makes a random one, told by address().
-  std::uint32_t allow_anyone = 0;   // 1: no secret at all; whoever reaches the port may connect.
-  std::string name;                 // This engine in the peer's logs; "" is host:pid.
+  std::string listen_host;         // Address or interface name to listen on; "" is all.
+  std::uint16_t listen_port = 0;   // 0 takes a free one.
+  std::string advertise_host;      // Host named in address(); "" is found by the engine.
+  std::string token;               // Shared secret. "" makes a random one, told by address().
+  std::uint32_t allow_anyone = 0;  // 1: no secret at all; whoever reaches the port may connect.
+  std::string name;                // This engine in the peer's logs; "" is host:pid.
 
   // Moving bytes.
-  std::string net = "tcp";                 // Which Net.
-  std::uint32_t channels = 0;              // Channels per peer and direction; 0: one a core, 2 to 8.
-  std::uint64_t chunk_bytes = 512 << 10;   // Largest chunk.
-  std::uint32_t window = 16;               // Chunks in flight on a channel.
-  std::uint64_t small_bytes = 16 << 10;    // Up to this, a message rides in the control frame.
+  std::string net = "tcp";                // Which Net.
+  std::uint32_t channels = 0;             // Channels per peer and direction; 0: one a core, 2 to 8.
+  std::uint64_t chunk_bytes = 512 << 10;  // Largest chunk.
+  std::uint32_t window = 16;              // Chunks in flight on a channel.
+  std::uint64_t small_bytes = 16 << 10;   // Up to this, a message rides in the control frame.
 
   // The tcp Net.
   std::string congestion_control = "auto";  // auto, system, or a name the kernel knows.
-  std::uint64_t receive_buffer_bytes = 0;   // Per data socket; 0: 768 KiB on short paths, else automatic.
+  std::uint64_t receive_buffer_bytes = 0;   // Per data socket; 0: 768 KiB nearby, else automatic.
   std::uint32_t send_by_reference = 0;      // 1: vmsplice where safe: no copy at the sender.
 
   // Limits.
   std::uint32_t max_peers = 256;
-  std::uint32_t max_transfers = 1024;      // In flight per engine, sends and receives together.
+  std::uint32_t max_transfers = 1024;  // In flight per engine, sends and receives together.
   std::uint32_t max_regions = 1024;
-  std::uint32_t max_handshakes = 64;       // Connections that have not yet proved who they are.
+  std::uint32_t max_handshakes = 64;  // Connections that have not yet proved who they are.
 
   // Waiting. All in milliseconds but spin_us (microseconds).
   std::uint32_t connect_timeout_ms = 30000;   // From connect() to connected, and for channels.
@@ -56,8 +56,8 @@ struct Setting {
   const char* unit;         // "bytes", "ms", "us" or ""
   std::uint64_t min;        // Legal range of a number; both 0 for a text.
   std::uint64_t max;
-  const char* choices;      // Legal words of a text, separated by "|"; "" is any text.
-  const char* why;          // One sentence: what it does and when to touch it.
+  const char* choices;  // Legal words of a text, separated by "|"; "" is any text.
+  const char* why;      // One sentence: what it does and when to touch it.
 };
 
 // The whole table, in the order of Options. Static storage, thread-safe.

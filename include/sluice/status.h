@@ -14,17 +14,17 @@ namespace sluice {
 
 enum class StatusCode : std::uint8_t {
   kOk = 0,
-  kInvalidArgument,   // The caller's mistake: the message has the value and the legal range.
-  kNotFound,          // An id that is stale or never was; a host name that does not resolve.
-  kWouldBlock,        // A queue is full: call progress() and try again. Not an error.
-  kUnavailable,       // Refused, unreachable, address in use: may work later or elsewhere.
-  kDenied,            // The other end did not prove the secret, or we did not.
-  kProtocol,          // The peer sent bytes that the protocol does not allow.
-  kTooLong,           // A send was longer than the receive that it met.
-  kTimedOut,          // A limit on waiting was reached; the message names it.
-  kPeerLost,          // The peer died, stopped, or its connection broke.
-  kClosed,            // Closed on purpose, by this end or by the other.
-  kSystem,            // A system call or a foreign library failed; the message has its errno.
+  kInvalidArgument,  // The caller's mistake: the message has the value and the legal range.
+  kNotFound,         // An id that is stale or never was; a host name that does not resolve.
+  kWouldBlock,       // A queue is full: call progress() and try again. Not an error.
+  kUnavailable,      // Refused, unreachable, address in use: may work later or elsewhere.
+  kDenied,           // The other end did not prove the secret, or we did not.
+  kProtocol,         // The peer sent bytes that the protocol does not allow.
+  kTooLong,          // A send was longer than the receive that it met.
+  kTimedOut,         // A limit on waiting was reached; the message names it.
+  kPeerLost,         // The peer died, stopped, or its connection broke.
+  kClosed,           // Closed on purpose, by this end or by the other.
+  kSystem,           // A system call or a foreign library failed; the message has its errno.
 };
 
 // The name without its k, for logs and JSON: "PeerLost".
@@ -62,8 +62,8 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}            // NOLINT: implicit on purpose
-  Result(Status status) : status_(std::move(status)) {}    // NOLINT: implicit on purpose
+  Result(T value) : value_(std::move(value)) {}          // NOLINT: implicit on purpose
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT: implicit on purpose
 
   [[nodiscard]] bool ok() const { return value_.has_value(); }
   [[nodiscard]] const Status& status() const { return status_; }

@@ -33,8 +33,8 @@ class Gpu {
   [[nodiscard]] virtual Status failure() const = 0;
 };
 
-// True when every fragment lies inside a pool of `pool_bytes` and a chunk of `chunk_bytes`, and they
-// sum up to `arrived_bytes`. Fragments come from a foreign plugin: call this before unpack().
+// True when every fragment lies inside a pool of `pool_bytes` and a chunk of `chunk_bytes`, and
+// they sum up to `arrived_bytes`. Fragments come from a foreign plugin: call this before unpack().
 [[nodiscard]] bool fragments_fit(std::span<const Fragment> fragments, std::uint64_t pool_bytes,
                                  std::uint64_t chunk_bytes, std::uint64_t arrived_bytes);
 

@@ -60,7 +60,8 @@ class ControlNet {
   // The next connection that came in, or nullptr.
   virtual std::unique_ptr<ByteStream> accept() = 0;
   // `host` is numeric. Returns at once; the outcome shows in the stream's answers.
-  virtual Result<std::unique_ptr<ByteStream>> connect(std::string_view host, std::uint16_t port) = 0;
+  virtual Result<std::unique_ptr<ByteStream>> connect(std::string_view host,
+                                                      std::uint16_t port) = 0;
 
   // The tags of streams worth reading, writing or asking; level-triggered for reading. Fills `tags`
   // from the front and returns how many; the rest comes next time. kAcceptTag: call accept().

@@ -33,14 +33,14 @@ enum class Delivery : std::uint8_t {
 // A NIC as a Net shows it.
 struct Device {
   std::string name;
-  std::string pci_path;                 // "" when it has none.
-  int numa_node = -1;                   // -1: unknown
-  double gbits_per_s = 0;               // 0: unknown
-  bool host_memory = true;              // What it takes as source and destination.
+  std::string pci_path;     // "" when it has none.
+  int numa_node = -1;       // -1: unknown
+  double gbits_per_s = 0;   // 0: unknown
+  bool host_memory = true;  // What it takes as source and destination.
   bool cuda_memory = false;
   Delivery delivery = Delivery::kInPlace;
-  std::uint64_t largest_chunk = 0;      // bytes
-  std::uint32_t most_in_flight = 0;     // chunks per channel
+  std::uint64_t largest_chunk = 0;   // bytes
+  std::uint32_t most_in_flight = 0;  // chunks per channel
 };
 
 enum class PostAnswer : std::uint8_t {
@@ -86,7 +86,8 @@ class RecvChannel {
 
   // Room for a chunk of at most `bytes`; a longer one fails the channel. `bytes` may be 0.
   virtual PostAnswer post(std::byte* into, std::uint64_t bytes, NetMemory& memory) = 0;
-  // Fills `arrival` when Done. The engine then unpacks what is in fragments and calls consume_oldest().
+  // Fills `arrival` when Done. The engine then unpacks what is in fragments and calls
+  // consume_oldest().
   virtual TestAnswer test_oldest(Arrival& arrival) = 0;
   // The oldest Done chunk that is not consumed: its fragments are no longer needed. Called once per
   // Done chunk, in order, also when it had no fragments.
@@ -102,7 +103,8 @@ class Listener {
   // What the sender gives to connect(); opaque, at most kHandleBytes. Secret: whoever has it can
   // take the channel.
   [[nodiscard]] virtual std::span<const std::byte> handle() const = 0;
-  // Polled until it says Made, which fills `channel`, or Failed, which fills `failure`; never after.
+  // Polled until it says Made, which fills `channel`, or Failed, which fills `failure`; never
+  // after.
   virtual MakeAnswer accept(std::unique_ptr<RecvChannel>& channel, Status& failure) = 0;
 };
 
@@ -127,7 +129,8 @@ class Net {
 
   // `reach` is the address of ours at which the peer reached us on the control connection: a Net
   // that was not told which address to use puts it in the handle.
-  virtual Result<std::unique_ptr<Listener>> listen(std::uint32_t device, std::string_view reach) = 0;
+  virtual Result<std::unique_ptr<Listener>> listen(std::uint32_t device,
+                                                   std::string_view reach) = 0;
   // kProtocol: not a handle of this Net.
   virtual Result<std::unique_ptr<Connector>> connect(std::uint32_t device,
                                                      std::span<const std::byte> handle) = 0;
