@@ -90,7 +90,8 @@ class ByteWriter {
   }
   // A u16 length and the bytes; longer text than 65,535 bytes is not ok.
   void text(std::string_view value) {
-    if (value.size() > UINT16_MAX) {
+    const std::size_t room = buffer_.size() - written_;
+    if (value.size() > UINT16_MAX || room < sizeof(std::uint16_t) + value.size()) {
       ok_ = false;
       return;
     }

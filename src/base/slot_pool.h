@@ -5,12 +5,16 @@
 #include <cstdint>
 #include <vector>
 
+#include "src/base/check.h"
+
 namespace sluice {
 
 template <typename T>
 class SlotPool {
  public:
+  // Up to 2^24 objects.
   explicit SlotPool(std::uint32_t capacity) : slots_(capacity) {
+    SLUICE_CHECK(capacity <= kSlotMask + 1, "capacity {}", capacity);
     free_.reserve(capacity);
     for (std::uint32_t i = capacity; i > 0; --i) free_.push_back(i - 1);
   }
