@@ -1,0 +1,425 @@
+#include "src/base/settings.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <utility>
+#include <variant>
+
+namespace sluice {
+namespace {
+
+constexpr std::uint64_t kKiB = 1024;
+constexpr std::uint64_t kMiB = 1024 * kKiB;
+constexpr std::uint64_t kGiB = 1024 * kMiB;
+constexpr std::uint64_t kHourMs = 3'600'000;
+constexpr std::size_t kLongestText = 255;  // bytes
+
+// A setting and the field of its Owner that holds it.
+template <typename Owner>
+struct Row {
+  Setting setting;
+  std::variant<std::string Owner::*, std::uint16_t Owner::*, std::uint32_t Owner::*,
+               std::uint64_t Owner::*>
+      field;
+};
+
+constexpr Row<Options> kRows[] = {
+    {{"listen_host", "SLUICE_LISTEN_HOST", "", "", 0, 0, "",
+      "Address or name of the interface to listen on, to keep others out; empty is all of them."},
+     &Options::listen_host},
+    {{"listen_port", "SLUICE_LISTEN_PORT", "", "", 0, 65535, "",
+      "TCP port to listen on, for a firewall that lets only one through; 0 takes a free one."},
+     &Options::listen_port},
+    {{"advertise_host", "SLUICE_ADVERTISE_HOST", "", "", 0, 0, "",
+      "Host that address() names, where peers reach this one by another name (NAT, several "
+      "networks); empty is found by the engine."},
+     &Options::advertise_host},
+    {{"token", "SLUICE_TOKEN", "", "", 0, 0, "",
+      "Secret that both ends prove to know before anything else; empty makes a random one, which "
+      "address() carries."},
+     &Options::token},
+    {{"allow_anyone", "SLUICE_ALLOW_ANYONE", "", "", 0, 1, "",
+      "1 asks nobody for a secret: whoever reaches the port may connect. Only where the network "
+      "is trusted."},
+     &Options::allow_anyone},
+    {{"name", "SLUICE_NAME", "", "", 0, 0, "",
+      "What this engine is called in the logs of its peers; empty is host:pid."},
+     &Options::name},
+    {{"net", "SLUICE_NET", "", "", 0, 0, "tcp", "The Net that moves the bytes."}, &Options::net},
+    {{"channels", "SLUICE_CHANNELS", "UCCL_TCPX_NUM_CHANNELS", "", 0, 64, "",
+      "Channels per peer and direction: more use more cores and, on a fast NIC, more of its "
+      "queues; "
+      "0 is one a core, at least 2 and at most 8."},
+     &Options::channels},
+    {{"chunk_bytes", "SLUICE_CHUNK_BYTES", "UCCL_TCPX_CHUNK_BYTES", "bytes", 4 * kKiB, 64 * kMiB,
+      "",
+      "Largest chunk: larger ones cost less per byte, smaller ones spread a message over more "
+      "channels; throughput is flat from 512 KiB up."},
+     &Options::chunk_bytes},
+    {{"window", "SLUICE_WINDOW", "", "", 1, 64, "",
+      "Chunks in flight on a channel at most; a NCCL network plugin takes no more than 16."},
+     &Options::window},
+    {{"small_bytes", "SLUICE_SMALL_BYTES", "", "bytes", 0, 64 * kKiB, "",
+      "A message up to this long rides in the control frame, which saves the channel's latency and "
+      "costs a copy."},
+     &Options::small_bytes},
+    {{"congestion_control", "SLUICE_CONGESTION_CONTROL", "", "", 0, 0, "",
+      "auto takes reno on paths where BBR would pace too slowly, system leaves the machine's "
+      "default alone, another word is a name the kernel knows."},
+     &Options::congestion_control},
+    {{"receive_buffer_bytes", "SLUICE_RECEIVE_BUFFER_BYTES", "", "bytes", 0, kGiB, "",
+      "Receive buffer of a data socket; 0 is 768 KiB on short paths, where data then stays in the "
+      "cache, and the kernel's automatic size on long ones."},
+     &Options::receive_buffer_bytes},
+    {{"send_by_reference", "SLUICE_SEND_BY_REFERENCE", "", "", 0, 1, "",
+      "1 sends pages without a copy (vmsplice) where that is safe: less CPU, but a send completes "
+      "only once the receiver has read it."},
+     &Options::send_by_reference},
+    {{"max_peers", "SLUICE_MAX_PEERS", "", "", 1, 65536, "",
+      "Peers at a time; more are refused. Memory is set aside for each that is connected."},
+     &Options::max_peers},
+    {{"max_transfers", "SLUICE_MAX_TRANSFERS", "", "", 1, 1048576, "",
+      "Transfers in flight per engine, sends and receives together; a call beyond it is told "
+      "kWouldBlock."},
+     &Options::max_transfers},
+    {{"max_regions", "SLUICE_MAX_REGIONS", "", "", 1, 1048576, "",
+      "Memory regions registered at a time."},
+     &Options::max_regions},
+    {{"max_handshakes", "SLUICE_MAX_HANDSHAKES", "", "", 1, 65536, "",
+      "Connections at a time that have not yet proved who they are; more are closed at once."},
+     &Options::max_handshakes},
+    {{"connect_timeout_ms", "SLUICE_CONNECT_TIMEOUT_MS", "", "ms", 10, kHourMs, "",
+      "How long a connection, and each of its channels, may take to come about."},
+     &Options::connect_timeout_ms},
+    {{"handshake_timeout_ms", "SLUICE_HANDSHAKE_TIMEOUT_MS", "", "ms", 10, kHourMs, "",
+      "How long an incoming connection may take to say who it is."},
+     &Options::handshake_timeout_ms},
+    {{"peer_timeout_ms", "SLUICE_PEER_TIMEOUT_MS", "", "ms", 10, kHourMs, "",
+      "Silence after which a peer counts as lost; longer where hosts stall or links flap."},
+     &Options::peer_timeout_ms},
+    {{"spin_us", "SLUICE_SPIN_US", "", "us", 0, 1'000'000, "",
+      "How long wait() polls before it sleeps: waking a sleeping core costs about 60 us, polling "
+      "costs that core."},
+     &Options::spin_us},
+    {{"log_level", "SLUICE_LOG_LEVEL", "", "", 0, 0, "error|warning|info|debug|trace",
+      "What is logged on stderr; debug tells of every chunk."},
+     &Options::log_level},
+};
+
+constexpr Row<PerfOptions> kPerfRows[] = {
+    {{"perf_size", "SLUICE_PERF_SIZE", "UCCL_TCPX_PERF_SIZE", "", 0, 0, "",
+      "Message sizes, separated by commas, each 0 to 8 GiB: one row of the table a size."},
+     &PerfOptions::perf_size},
+    {{"perf_iterations", "SLUICE_PERF_ITERATIONS", "UCCL_TCPX_PERF_ITERS", "", 0, 1'000'000'000, "",
+      "Messages measured per size and phase; 0 is as many as perf_phase_ms take."},
+     &PerfOptions::perf_iterations},
+    {{"perf_warmup", "SLUICE_PERF_WARMUP", "", "", 0, 1'000'000'000, "",
+      "Messages per size and phase before the measured ones, at least; 0 is as many as a tenth of "
+      "perf_phase_ms takes."},
+     &PerfOptions::perf_warmup},
+    {{"perf_depth", "SLUICE_PERF_DEPTH", "", "", 1, 256, "",
+      "Messages outstanding in the bandwidth phase, where memory allows: large ones fewer."},
+     &PerfOptions::perf_depth},
+    {{"perf_phase_ms", "SLUICE_PERF_PHASE_MS", "", "ms", 10, kHourMs, "",
+      "How long a phase is measured when perf_iterations is 0."},
+     &PerfOptions::perf_phase_ms},
+    {{"perf_verify", "SLUICE_PERF_VERIFY", "", "", 0, 0, "first|all|none",
+      "Which messages have their content checked: the first of each size and phase, all (which "
+      "costs bandwidth), or none."},
+     &PerfOptions::perf_verify},
+    {{"perf_port", "SLUICE_PERF_PORT", "", "", 1, 65535, "",
+      "TCP port at which `sluice perf server` listens and `sluice perf client` connects."},
+     &PerfOptions::perf_port},
+};
+
+template <typename Owner, std::size_t kCount>
+constexpr std::array<Setting, kCount> settings_of(const Row<Owner> (&rows)[kCount]) {
+  std::array<Setting, kCount> result{};
+  for (std::size_t i = 0; i < kCount; ++i) result[i] = rows[i].setting;
+  return result;
+}
+constexpr auto kSettings = settings_of(kRows);
+constexpr auto kPerfSettings = settings_of(kPerfRows);
+
+std::span<const Row<Options>> rows_of(const Options&) { return kRows; }
+std::span<const Row<PerfOptions>> rows_of(const PerfOptions&) { return kPerfRows; }
+
+// Both spellings of a name mean the same: "chunk-bytes" is how the command line writes it.
+std::string with_underscores(std::string_view name) {
+  std::string result(name);
+  std::replace(result.begin(), result.end(), '-', '_');
+  return result;
+}
+
+template <typename Owner>
+const Row<Owner>* find_row(const Owner& options, std::string_view name) {
+  const std::string wanted = with_underscores(name);
+  for (const Row<Owner>& row : rows_of(options)) {
+    if (wanted == row.setting.name) return &row;
+  }
+  return nullptr;
+}
+
+std::string unit_of(const Setting& setting) {
+  const std::string_view unit = setting.unit;
+  return unit.empty() || unit == "bytes" ? "" : fmt::format(" {}", unit);
+}
+
+Status check_number(const Setting& setting, std::uint64_t value) {
+  if (value >= setting.min && value <= setting.max) return {};
+  return {StatusCode::kInvalidArgument,
+          fmt::format("{}: {}{} is out of range, legal are {}", setting.name, value,
+                      unit_of(setting), legal_values(setting))};
+}
+
+bool is_choice(std::string_view choices, std::string_view value) {
+  while (!choices.empty()) {
+    const std::size_t end = std::min(choices.find('|'), choices.size());
+    if (choices.substr(0, end) == value) return true;
+    choices.remove_prefix(std::min(end + 1, choices.size()));
+  }
+  return false;
+}
+
+Status check_text(const Setting& setting, std::string_view value) {
+  const auto refuse = [&](std::string_view why) {
+    return Status(StatusCode::kInvalidArgument, fmt::format("{}: {}", setting.name, why));
+  };
+  // The value itself is not repeated where it may be long, unprintable or secret.
+  if (value.size() > kLongestText) {
+    return refuse(
+        fmt::format("{} bytes are too long, legal are 0 to {}", value.size(), kLongestText));
+  }
+  const auto control = [](char c) { return std::iscntrl(static_cast<unsigned char>(c)) != 0; };
+  if (std::any_of(value.begin(), value.end(), control)) {
+    return refuse("control characters are not legal");
+  }
+  if (setting.choices[0] != '\0' && !is_choice(setting.choices, value)) {
+    return refuse(fmt::format("\"{}\" is not legal, legal are {}", value, legal_values(setting)));
+  }
+  return {};
+}
+
+template <typename Owner>
+Status set_row(Owner& options, const Row<Owner>& row, std::string_view text) {
+  const Setting& setting = row.setting;
+  if (const auto* field = std::get_if<std::string Owner::*>(&row.field)) {
+    Status status = check_text(setting, text);
+    if (status.ok()) options.*(*field) = std::string(text);
+    return status;
+  }
+  Result<std::uint64_t> number = parse_number(text);
+  if (!number.ok()) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("{}: {}, legal are {}", setting.name, number.status().message(),
+                        legal_values(setting))};
+  }
+  Status status = check_number(setting, *number);
+  if (!status.ok()) return status;
+  std::visit(
+      [&](auto field) {
+        using Value = std::remove_reference_t<decltype(options.*field)>;
+        if constexpr (!std::is_same_v<Value, std::string>) {
+          options.*field = static_cast<Value>(*number);
+        }
+      },
+      row.field);
+  return {};
+}
+
+template <typename Owner>
+Status set_by_name(Owner& options, std::string_view name, std::string_view value) {
+  if (const Row<Owner>* row = find_row(options, name)) return set_row(options, *row, value);
+  std::vector<std::string_view> names;
+  for (const Row<Owner>& row : rows_of(options)) names.emplace_back(row.setting.name);
+  return {StatusCode::kNotFound, fmt::format("{} is not a setting, the nearest is {}", name,
+                                             nearest_name(names, with_underscores(name)))};
+}
+
+template <typename Owner>
+std::string get_row(const Owner& options, const Row<Owner>& row) {
+  return std::visit([&](auto field) { return fmt::format("{}", options.*field); }, row.field);
+}
+
+template <typename Owner>
+Result<Owner> from_environment() {
+  Owner options;
+  for (const Row<Owner>& row : rows_of(options)) {
+    const std::string_view source = environment_source(row.setting);
+    if (source.empty()) continue;
+    const Status status = set_row(options, row, ::getenv(source.data()));
+    if (!status.ok()) return status.with_context(fmt::format("environment {}", source));
+  }
+  return options;
+}
+
+template <typename Owner>
+Status check_rows(const Owner& options) {
+  for (const Row<Owner>& row : rows_of(options)) {
+    Status status = std::visit(
+        [&](auto field) {
+          using Value = std::remove_cvref_t<decltype(options.*field)>;
+          if constexpr (std::is_same_v<Value, std::string>) {
+            return check_text(row.setting, options.*field);
+          } else {
+            return check_number(row.setting, options.*field);
+          }
+        },
+        row.field);
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
+// Insertions, deletions and changes that turn one word into the other.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::span<const Setting> settings() { return kSettings; }
+std::span<const Setting> perf_settings() { return kPerfSettings; }
+
+Status set_option(Options& options, std::string_view name, std::string_view value) {
+  return set_by_name(options, name, value);
+}
+Status set_option(PerfOptions& options, std::string_view name, std::string_view value) {
+  return set_by_name(options, name, value);
+}
+
+std::string get_option(const Options& options, std::string_view name) {
+  const Row<Options>* row = find_row(options, name);
+  return row == nullptr ? "" : get_row(options, *row);
+}
+std::string get_option(const PerfOptions& options, std::string_view name) {
+  const Row<PerfOptions>* row = find_row(options, name);
+  return row == nullptr ? "" : get_row(options, *row);
+}
+
+Result<Options> options_from_environment() { return from_environment<Options>(); }
+Result<PerfOptions> perf_options_from_environment() { return from_environment<PerfOptions>(); }
+
+Status validate(const Options& options) {
+  if (Status status = check_rows(options); !status.ok()) return status;
+  if (options.congestion_control.empty()) {
+    return {StatusCode::kInvalidArgument,
+            "congestion_control: empty, legal are auto, system, or a name the kernel knows"};
+  }
+  if (options.allow_anyone != 0 && !options.token.empty()) {
+    return {StatusCode::kInvalidArgument,
+            "allow_anyone: 1 contradicts token, which is set: one of them must go"};
+  }
+  return {};
+}
+Status validate(const PerfOptions& options) { return check_rows(options); }
+
+std::string_view environment_source(const Setting& setting) {
+  for (const char* name : {setting.environment, setting.alias}) {
+    if (name[0] != '\0' && ::getenv(name) != nullptr) return name;
+  }
+  return {};
+}
+
+std::vector<std::string> unknown_environment() {
+  std::vector<std::string_view> known;
+  for (const Setting& setting : kSettings) known.emplace_back(setting.environment);
+  for (const Setting& setting : kPerfSettings) known.emplace_back(setting.environment);
+  std::vector<std::string> lines;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::string_view name = text.substr(0, text.find('='));
+    if (!name.starts_with("SLUICE_")) continue;
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    lines.push_back(fmt::format("environment {} is not a setting, the nearest is {}", name,
+                                nearest_name(known, name)));
+  }
+  return lines;
+}
+
+Result<std::uint64_t> parse_number(std::string_view text) {
+  const auto refuse = [&](std::string_view what) {
+    return Status(StatusCode::kInvalidArgument, fmt::format("\"{}\" is {}", text, what));
+  };
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t value = 0;
+  std::size_t at = 0;
+  for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at) {
+    const auto digit = static_cast<std::uint64_t>(text[at] - '0');
+    if (value > (kMost - digit) / 10) return refuse("too large a number");
+    value = value * 10 + digit;
+  }
+  if (at == 0) return refuse("not a number");
+  if (at < text.size() && text[at] == ' ') ++at;
+  std::string suffix(text.substr(at));
+  for (char& c : suffix) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  constexpr std::pair<std::string_view, std::uint64_t> kFactors[] = {
+      {"", 1}, {"k", kKiB}, {"m", kMiB}, {"g", kGiB}, {"kib", kKiB}, {"mib", kMiB}, {"gib", kGiB},
+  };
+  for (const auto& [word, factor] : kFactors) {
+    if (suffix != word) continue;
+    if (value > kMost / factor) return refuse("too large a number");
+    return value * factor;
+  }
+  return refuse("not a number (suffixes are K, M, G and KiB, MiB, GiB)");
+}
+
+std::string format_bytes(std::uint64_t bytes) {
+  constexpr std::pair<std::uint64_t, std::string_view> kUnits[] = {
+      {kGiB, " GiB"}, {kMiB, " MiB"}, {kKiB, " KiB"}};
+  for (const auto& [unit, name] : kUnits) {
+    if (bytes >= unit && bytes % unit == 0) return fmt::format("{}{}", bytes / unit, name);
+  }
+  return fmt::format("{}", bytes);
+}
+
+std::string legal_values(const Setting& setting) {
+  const std::string_view choices = setting.choices;
+  if (!choices.empty()) {
+    std::string list;
+    for (const char c : choices) list += c == '|' ? std::string(", ") : std::string(1, c);
+    return list;
+  }
+  if (setting.min == 0 && setting.max == 0) {
+    return fmt::format("any text up to {} bytes", kLongestText);
+  }
+  if (std::strcmp(setting.unit, "bytes") == 0) {
+    return fmt::format("{} to {}", format_bytes(setting.min), format_bytes(setting.max));
+  }
+  return fmt::format("{} to {}{}", setting.min, setting.max, unit_of(setting));
+}
+
+std::string_view nearest_name(std::span<const std::string_view> names, std::string_view word) {
+  std::string_view best;
+  std::size_t fewest = std::numeric_limits<std::size_t>::max();
+  for (const std::string_view name : names) {
+    // A name cut short is as near as one with a single slip.
+    const bool begins = !word.empty() && name.starts_with(word);
+    const std::size_t edits = begins ? 1 : edit_distance(word, name);
+    if (edits < fewest) {
+      fewest = edits;
+      best = name;
+    }
+  }
+  return best;
+}
+
+}  // namespace sluice
