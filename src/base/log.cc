@@ -69,13 +69,14 @@ void set_log_sink(LogSink new_sink) {
   sink = new_sink == nullptr ? write_to_stderr : new_sink;
 }
 
-void log_internal::write(LogLevel level, const char* component, fmt::string_view format,
+void log_internal::write(LogLevel line_level, const char* component, fmt::string_view format,
                          fmt::format_args args) {
-  std::string line = fmt::format("{} {} ", kLevelNames[static_cast<std::size_t>(level)], component);
+  std::string line =
+      fmt::format("{} {} ", kLevelNames[static_cast<std::size_t>(line_level)], component);
   fmt::vformat_to(std::back_inserter(line), format, args);
   escape_control_characters(line);
   const std::lock_guard lock(sink_mutex);
-  sink(level, line);
+  sink(line_level, line);
 }
 
 }  // namespace sluice

@@ -27,7 +27,8 @@ void set_log_sink(LogSink sink);
 
 namespace log_internal {
 extern std::atomic<int> level;
-void write(LogLevel level, const char* component, fmt::string_view format, fmt::format_args args);
+void write(LogLevel line_level, const char* component, fmt::string_view format,
+           fmt::format_args args);
 }  // namespace log_internal
 
 inline bool log_enabled(LogLevel level) {
