@@ -1,0 +1,122 @@
+#include "src/engine/channel.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "src/base/log.h"
+
+namespace sluice {
+
+OutboundChannel::OutboundChannel(std::unique_ptr<SendChannel> net_channel, std::uint32_t window,
+                                 std::uint64_t peer, std::uint32_t index)
+    : net_channel_(std::move(net_channel)), window_(window), peer_(peer), index_(index) {}
+
+PostAnswer OutboundChannel::post(std::uint64_t transfer, const std::byte* from, std::uint64_t bytes,
+                                 NetMemory& memory) {
+  Chunk& chunk = window_.next();
+  const PostAnswer answer = net_channel_->post(from, bytes, memory);
+  if (answer != PostAnswer::kPosted) return answer;
+  chunk = {transfer, bytes};
+  window_.post();
+  SLUICE_LOG(kTrace, "channel", "peer {} send channel {} posted bytes {} in_flight {}/{}", peer_,
+             index_, bytes, window_.in_flight(), window_.limit());
+  return answer;
+}
+
+Release OutboundChannel::try_release_oldest(std::uint64_t& transfer) {
+  bool failed = false;
+  const Release answer = window_.try_release_oldest([&](const Chunk& chunk) {
+    const TestAnswer test = net_channel_->test_oldest();
+    SLUICE_LOG(kDebug, "channel",
+               "peer {} send channel {} try_release_oldest rc {} done {} bytes {} in_flight {}/{}",
+               peer_, index_, test == TestAnswer::kFailed ? 1 : 0,
+               test == TestAnswer::kDone ? 1 : 0, chunk.bytes, window_.in_flight(),
+               window_.limit());
+    if (test == TestAnswer::kPending) return Release::kNotYet;
+    transfer = chunk.transfer;
+    // A failed chunk has been reported too: its memory is let go and its place is free.
+    failed = test == TestAnswer::kFailed;
+    return Release::kReleased;
+  });
+  return failed ? Release::kFailed : answer;
+}
+
+InboundChannel::InboundChannel(std::uint32_t window, std::uint64_t peer, std::uint32_t index)
+    : window_(window), peer_(peer), index_(index) {}
+
+void InboundChannel::announce(std::uint64_t transfer, std::byte* into, std::uint64_t bytes,
+                              NetMemory* memory) {
+  SLUICE_CHECK(room_for_announced() > 0, "channel {}", index_);
+  announced_[announced_tail_++ % kMostAnnounced] = {transfer, into, bytes, memory};
+}
+
+std::size_t InboundChannel::reap_posted(UnpackBatch& batch) {
+  std::size_t steps = 0;
+  while (window_.waiting_to_arrive() > 0 && !batch.full()) {
+    Chunk& chunk = window_.oldest_posted();
+    const TestAnswer test = net_channel_->test_oldest(chunk.arrival);
+    SLUICE_LOG(kDebug, "channel",
+               "peer {} recv channel {} test oldest rc {} done {} bytes {} in_flight {}/{}", peer_,
+               index_, test == TestAnswer::kFailed ? 1 : 0, test == TestAnswer::kDone ? 1 : 0,
+               chunk.bytes, window_.in_flight(), window_.limit());
+    if (test == TestAnswer::kPending) break;
+    if (test == TestAnswer::kFailed) {
+      fail(net_channel_->failure());
+    } else {
+      take_arrival(chunk, batch);
+    }
+    window_.arrive();
+    ++steps;
+  }
+  return steps;
+}
+
+// The manifest named this chunk's length, so anything else is a fault of the Net or of the peer.
+void InboundChannel::take_arrival(Chunk& chunk, UnpackBatch& batch) {
+  const Arrival& arrival = chunk.arrival;
+  chunk.arrived = true;
+  if (arrival.bytes != chunk.bytes) {
+    fail({StatusCode::kProtocol,
+          fmt::format("a chunk of {} bytes arrived with {}", chunk.bytes, arrival.bytes)});
+  } else if (arrival.fragments.empty()) {
+    chunk.good = true;
+  } else if (aborted_) {
+    // Nobody waits for its bytes any more.
+  } else if (!fragments_fit(arrival.fragments, arrival.pool.size(), chunk.bytes, arrival.bytes)) {
+    fail({StatusCode::kProtocol,
+          fmt::format("the Net gave {} fragments that do not fit its pool of {} bytes or a chunk "
+                      "of {}",
+                      arrival.fragments.size(), arrival.pool.size(), chunk.bytes)});
+  } else {
+    batch.add({arrival.fragments, arrival.pool, {chunk.into, chunk.bytes}});
+    chunk.ticket = UINT64_MAX;  // unpack_arrived() knows the right one.
+    chunk.good = true;
+  }
+}
+
+std::size_t InboundChannel::unpack_arrived(std::uint64_t ticket) {
+  std::size_t steps = 0;
+  while (window_.waiting_to_unpack() > 0) {
+    Chunk& chunk = window_.oldest_arrived();
+    if (chunk.ticket != 0) chunk.ticket = ticket;
+    window_.unpack();
+    ++steps;
+  }
+  return steps;
+}
+
+void InboundChannel::fail(Status status) {
+  if (failed_) return;
+  failed_ = true;
+  failure_ = status.with_context(fmt::format("recv channel {}", index_));
+}
+
+void InboundChannel::abort() {
+  if (aborted_) return;
+  aborted_ = true;
+  announced_head_ = announced_tail_;
+  if (net_channel_ != nullptr) net_channel_->abort();
+}
+
+}  // namespace sluice

@@ -1,0 +1,158 @@
+// The engine's side of a channel: one Net connection, one direction, and the sliding window of the
+// chunks in flight on it. The heart of the data path.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "src/base/sliding_window.h"
+#include "src/engine/context.h"
+#include "src/net/net.h"
+
+namespace sluice {
+
+inline constexpr std::uint32_t kLargestWindow = 64;
+
+// Sends. post() fills the window, try_release_oldest() empties it; nothing else touches it.
+class OutboundChannel {
+ public:
+  OutboundChannel(std::unique_ptr<SendChannel> net_channel, std::uint32_t window,
+                  std::uint64_t peer, std::uint32_t index);
+
+  [[nodiscard]] bool full() const { return window_.full(); }
+  [[nodiscard]] bool empty() const { return window_.empty(); }
+  // Only when not full().
+  PostAnswer post(std::uint64_t transfer, const std::byte* from, std::uint64_t bytes,
+                  NetMemory& memory);
+  // Asks the Net about the oldest chunk alone. kReleased: its place is free and `transfer` is whose
+  // chunk it was. kFailed: the same, and the channel is dead.
+  Release try_release_oldest(std::uint64_t& transfer);
+  void abort() { net_channel_->abort(); }
+  [[nodiscard]] Status failure() const { return net_channel_->failure(); }
+
+ private:
+  struct Chunk {
+    std::uint64_t transfer = 0;
+    std::uint64_t bytes = 0;
+  };
+
+  std::unique_ptr<SendChannel> net_channel_;
+  SlidingWindow<Chunk, kLargestWindow> window_;
+  std::uint64_t peer_;    // For the log.
+  std::uint32_t index_;
+};
+
+// Receives: announced by manifests, then posted, arrived, unpacking, released.
+class InboundChannel {
+ public:
+  // Chunks that may be announced ahead of the window. The sender may run ahead by what the sockets
+  // hold; when this is full the engine stops reading the control connection until data has come.
+  static constexpr std::uint32_t kMostAnnounced = 512;
+
+  InboundChannel(std::uint32_t window, std::uint64_t peer, std::uint32_t index);
+
+  // The Net's channel comes later than the first announcements.
+  [[nodiscard]] bool connected() const { return net_channel_ != nullptr; }
+  void connect(std::unique_ptr<RecvChannel> net_channel) { net_channel_ = std::move(net_channel); }
+
+  [[nodiscard]] std::uint32_t room_for_announced() const {
+    return kMostAnnounced - static_cast<std::uint32_t>(announced_tail_ - announced_head_);
+  }
+  void announce(std::uint64_t transfer, std::byte* into, std::uint64_t bytes, NetMemory* memory);
+
+  // The four steps; each returns steps taken. A failure shows in failure() and failed().
+  std::size_t reap_posted(UnpackBatch& batch);         // test the oldest posted
+  std::size_t unpack_arrived(std::uint64_t ticket);    // what went into the batch is being unpacked
+  // Tells released(transfer, good), oldest first.
+  template <typename Released>
+  std::size_t retire_unpacked(Gpu& gpu, Released&& released);
+  template <typename Posted>
+  std::size_t post_next(Posted&& posted);  // tells posted(transfer)
+
+  // Nothing is posted or waiting to be.
+  [[nodiscard]] bool idle() const { return window_.empty() && announced_head_ == announced_tail_; }
+  [[nodiscard]] bool drained() const { return window_.empty(); }
+  [[nodiscard]] bool failed() const { return failed_; }
+  [[nodiscard]] Status failure() const { return failure_; }
+  // Gives up. From now on chunks are only reported, into nowhere.
+  void abort();
+
+ private:
+  struct Announced {
+    std::uint64_t transfer;
+    std::byte* into;
+    std::uint64_t bytes;
+    NetMemory* memory;
+  };
+  struct Chunk {
+    std::uint64_t transfer = 0;
+    std::byte* into = nullptr;
+    std::uint64_t bytes = 0;
+    Arrival arrival;
+    std::uint64_t ticket = 0;  // 0: in place.
+    bool arrived = false;      // Reported Done: to be consumed.
+    bool good = false;         // Its bytes are, or will be, in place.
+  };
+
+  void fail(Status status);
+  void take_arrival(Chunk& chunk, UnpackBatch& batch);
+
+  std::unique_ptr<RecvChannel> net_channel_;
+  SlidingWindow<Chunk, kLargestWindow> window_;
+  std::array<Announced, kMostAnnounced> announced_{};
+  std::uint64_t announced_head_ = 0;
+  std::uint64_t announced_tail_ = 0;
+  bool failed_ = false;
+  bool aborted_ = false;
+  Status failure_;
+  std::uint64_t peer_;
+  std::uint32_t index_;
+};
+
+template <typename Released>
+std::size_t InboundChannel::retire_unpacked(Gpu& gpu, Released&& released) {
+  std::size_t steps = 0;
+  while (window_.waiting_to_release() > 0) {
+    Chunk& chunk = window_.oldest_unpacking();
+    if (chunk.ticket != 0) {
+      const GpuAnswer answer = gpu.test(chunk.ticket);
+      if (answer == GpuAnswer::kPending) break;
+      if (answer == GpuAnswer::kFailed) {
+        fail(gpu.failure());
+        chunk.good = false;
+      }
+    }
+    if (chunk.arrived) net_channel_->consume_oldest();
+    const std::uint64_t transfer = chunk.transfer;
+    const bool good = chunk.good;
+    window_.release();
+    ++steps;
+    released(transfer, good);
+  }
+  return steps;
+}
+
+template <typename Posted>
+std::size_t InboundChannel::post_next(Posted&& posted) {
+  std::size_t steps = 0;
+  while (connected() && !failed_ && !aborted_ && announced_head_ < announced_tail_ &&
+         !window_.full()) {
+    const Announced& next = announced_[announced_head_ % kMostAnnounced];
+    const PostAnswer answer = net_channel_->post(next.into, next.bytes, *next.memory);
+    if (answer == PostAnswer::kBusy) break;
+    if (answer == PostAnswer::kFailed) {
+      fail(net_channel_->failure());
+      break;
+    }
+    Chunk& chunk = window_.next();
+    chunk = {next.transfer, next.into, next.bytes, {}, 0, false, false};
+    window_.post();
+    ++announced_head_;
+    ++steps;
+    posted(next.transfer);
+  }
+  return steps;
+}
+
+}  // namespace sluice

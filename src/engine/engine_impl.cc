@@ -1,0 +1,376 @@
+#include "src/engine/engine_impl.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "src/base/log.h"
+
+namespace sluice {
+namespace {
+
+constexpr Nanoseconds kCloseLimit = from_ms(1000);
+constexpr Nanoseconds kHour = from_ms(3'600'000);
+// Arrivals that one pass hands to the Gpu.
+constexpr std::size_t kLargestBatch = 1024;
+
+wire::Limits limits_of(const Options& options, const Context& context, const Net& net,
+                       const std::string& name) {
+  wire::Limits limits;
+  limits.generation = random_generation();
+  limits.chunk_bytes = context.chunk_bytes;
+  limits.small_bytes = static_cast<std::uint32_t>(options.small_bytes);
+  limits.channels = context.channels;
+  limits.peer_timeout_ms = options.peer_timeout_ms;
+  limits.net = net.name();
+  limits.name = name;
+  return limits;
+}
+
+Secret secret_for(const Options& options) {
+  if (options.allow_anyone != 0) return secret_of("");
+  return options.token.empty() ? random_secret() : secret_of(options.token);
+}
+
+Context context_for(const Options& options, std::uint32_t channels, Net& net, Gpu& gpu,
+                    const Clock& clock, TransferTable& transfers) {
+  const Device& device = net.devices().front();
+  return {options,
+          net,
+          gpu,
+          clock,
+          transfers,
+          0,
+          channels,
+          std::min({options.window, device.most_in_flight, kLargestWindow}),
+          std::min(options.chunk_bytes, device.largest_chunk)};
+}
+
+Status no_such_peer(PeerId peer) {
+  return {StatusCode::kNotFound,
+          fmt::format("peer {} is gone or never was", static_cast<std::uint64_t>(peer))};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> make_engine(EngineParts parts) {
+  auto engine = std::make_unique<EngineImpl>(std::move(parts));
+  Status status = engine->start();
+  if (!status.ok()) return status;
+  return std::unique_ptr<Engine>(std::move(engine));
+}
+
+EngineImpl::EngineImpl(EngineParts parts)
+    : options_(std::move(parts.options)),
+      clock_(std::move(parts.clock)),
+      net_(std::move(parts.net)),
+      control_(std::move(parts.control)),
+      gpu_(std::move(parts.gpu)),
+      advertise_host_(std::move(parts.advertise_host)),
+      name_(options_.name),
+      secret_(secret_for(options_)),
+      transfers_(options_.max_transfers, options_.max_regions),
+      context_(context_for(options_, parts.channels, *net_, *gpu_, *clock_, transfers_)),
+      own_limits_(limits_of(options_, context_, *net_, name_)),
+      bootstrap_(options_, secret_, own_limits_, *clock_),
+      peers_(options_.max_peers),
+      batch_(kLargestBatch) {
+  live_.reserve(options_.max_peers);
+}
+
+Status EngineImpl::start() {
+  Status status = control_->listen(options_.listen_host, options_.listen_port);
+  if (!status.ok()) return status;
+  if (net_->wake_fd() >= 0) status = control_->watch(net_->wake_fd());
+  SLUICE_LOG(kInfo, "engine", "{} listens on port {} net {} channels {} window {} chunk_bytes {}",
+             name_, control_->port(), net_->name(), context_.channels, context_.window,
+             context_.chunk_bytes);
+  return status;
+}
+
+EngineImpl::~EngineImpl() { close(); }
+
+Result<RegionId> EngineImpl::register_memory(void* base, std::size_t length, Memory kind) {
+  if (base == nullptr && length > 0) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("region of {} bytes at address 0", length));
+  }
+  const Device& device = net_->devices().front();
+  if (kind == Memory::kCuda ? !device.cuda_memory : !device.host_memory) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("device {} of net {} does not take {} memory", device.name,
+                              net_->name(), kind == Memory::kCuda ? "CUDA" : "host"));
+  }
+  const std::span<std::byte> range(static_cast<std::byte*>(base), length);
+  auto memory = net_->register_memory(range, kind);
+  if (!memory.ok()) return memory.status();
+  return transfers_.add_region(range, memory.take());
+}
+
+Status EngineImpl::deregister(RegionId region) { return transfers_.remove_region(region); }
+
+std::string EngineImpl::address() const {
+  return Address{advertise_host_, control_->port(), secret_}.to_string();
+}
+
+Result<PeerId> EngineImpl::connect(std::string_view address) {
+  auto parsed = Address::parse(address);
+  if (!parsed.ok()) return parsed.status();
+  const std::uint64_t id = peers_.acquire();
+  if (id == 0) {
+    return Status(StatusCode::kWouldBlock,
+                  fmt::format("{} peers are connected (max_peers)", options_.max_peers));
+  }
+  auto stream = control_->connect(parsed->host, parsed->port);
+  if (!stream.ok()) {
+    peers_.release(id);
+    return stream.status();
+  }
+  auto& slot = *peers_.find(id);
+  slot = std::make_unique<Peer>(context_, id, (*stream)->remote());
+  live_.push_back(slot.get());
+  bootstrap_.add_outbound(stream.take(), parsed->secret, id);
+  next_time_ = 0;
+  return PeerId(id);
+}
+
+Status EngineImpl::disconnect(PeerId peer) {
+  Peer* found = find_peer(peer);
+  if (found == nullptr) return no_such_peer(peer);
+  bootstrap_.forget(found->id());
+  found->fail({StatusCode::kClosed, "disconnected"});
+  return {};
+}
+
+Peer* EngineImpl::find_peer(PeerId peer) {
+  auto* slot = peers_.find(static_cast<std::uint64_t>(peer));
+  return slot == nullptr ? nullptr : slot->get();
+}
+
+Result<TransferId> EngineImpl::send(PeerId peer, Slice from) {
+  return transfer(Direction::kSend, peer, from);
+}
+
+Result<TransferId> EngineImpl::recv(PeerId peer, Slice into) {
+  return transfer(Direction::kRecv, peer, into);
+}
+
+Result<TransferId> EngineImpl::transfer(Direction direction, PeerId peer, Slice slice) {
+  Peer* found = find_peer(peer);
+  if (found == nullptr) return no_such_peer(peer);
+  if (found->failed()) return found->failure();
+  auto id = transfers_.add(direction, peer, slice);
+  if (id.ok()) found->enqueue(static_cast<std::uint64_t>(*id), direction);
+  return id;
+}
+
+std::size_t EngineImpl::progress() {
+  std::size_t steps = handle_ready();
+  steps += handle_outcomes();
+  const Nanoseconds now = clock_->now();
+  steps += move_chunks(now);
+  if (now >= next_time_) handle_time(now);
+  steps += bury_gone();
+  return steps;
+}
+
+std::size_t EngineImpl::handle_ready() {
+  std::size_t steps = 0;
+  std::array<std::uint64_t, 64> tags;
+  const std::size_t count = control_->ready(tags);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (tags[i] == ControlNet::kAcceptTag) {
+      while (auto stream = control_->accept()) {
+        bootstrap_.add_inbound(std::move(stream));
+        next_time_ = 0;
+        ++steps;
+      }
+    } else if ((tags[i] & Bootstrap::kTagBit) != 0) {
+      steps += bootstrap_.on_ready(tags[i]);
+    } else if (Peer* peer = find_peer(PeerId(tags[i]))) {
+      steps += peer->on_ready();
+    }
+  }
+  return steps;
+}
+
+std::size_t EngineImpl::handle_outcomes() {
+  std::size_t steps = 0;
+  while (bootstrap_.has_outcome()) {
+    Bootstrap::Outcome outcome = bootstrap_.take_outcome();
+    ++steps;
+    if (outcome.status.ok()) {
+      welcome(std::move(outcome));
+    } else if (Peer* peer = find_peer(PeerId(outcome.peer))) {
+      peer->fail(outcome.status);
+    }
+  }
+  return steps;
+}
+
+void EngineImpl::welcome(Bootstrap::Outcome outcome) {
+  std::uint64_t id = outcome.peer;
+  if (id == 0) {
+    id = peers_.acquire();
+    if (id == 0) {
+      const Status full(StatusCode::kUnavailable,
+                        fmt::format("{} peers are connected (max_peers)", options_.max_peers));
+      SLUICE_LOG(kWarning, "engine", "{} turned away: {}", outcome.link->stream().remote(),
+                 full.message());
+      outcome.link->queue(wire::FrameType::kGoodbye,
+                          wire::Farewell{StatusCode::kUnavailable, full.message()});
+      outcome.link->stream().tag = 0;
+      outcome.link->stream().set_reading(false);
+      leaving_.push_back({std::move(outcome.link), clock_->now() + kCloseLimit});
+      return;
+    }
+    auto& slot = *peers_.find(id);
+    slot = std::make_unique<Peer>(context_, id, outcome.link->stream().remote());
+    live_.push_back(slot.get());
+  }
+  Peer* peer = find_peer(PeerId(id));
+  peer->join(std::move(outcome.link), outcome.limits);
+  peer_events_.push_back({PeerId(id), PeerEventKind::kConnected, {}, peer->label()});
+  next_time_ = 0;
+}
+
+// The data path: one pass over every channel of every peer.
+std::size_t EngineImpl::move_chunks(Nanoseconds now) {
+  std::size_t steps = 0;
+  bool making_channels = false;
+  for (Peer* peer : live_) making_channels = making_channels || peer->making_channels();
+  if (making_channels) net_->progress();
+  for (Peer* peer : live_) steps += peer->reap(batch_, now);
+  const std::uint64_t ticket = batch_.launch(*gpu_);
+  for (Peer* peer : live_) steps += peer->advance(ticket, now);
+  return steps;
+}
+
+void EngineImpl::handle_time(Nanoseconds now) {
+  next_time_ = bootstrap_.on_time(now);
+  for (Peer* peer : live_) next_time_ = std::min(next_time_, peer->on_time(now));
+  see_off(now);
+  if (!leaving_.empty()) next_time_ = std::min(next_time_, now + from_ms(1));
+}
+
+// Peers that have failed and whose memory the Net has let go of.
+std::size_t EngineImpl::bury_gone() {
+  std::size_t steps = 0;
+  for (std::size_t i = 0; i < live_.size();) {
+    Peer* peer = live_[i];
+    if (!peer->gone()) {
+      ++i;
+      continue;
+    }
+    peer_events_.push_back(
+        {PeerId(peer->id()), PeerEventKind::kLost, peer->failure(), peer->label()});
+    if (auto link = peer->take_link()) {
+      link->stream().tag = 0;
+      leaving_.push_back({std::move(link), clock_->now() + kCloseLimit});
+      next_time_ = 0;
+    }
+    live_[i] = live_.back();
+    live_.pop_back();
+    peers_.release(peer->id());
+    ++steps;
+  }
+  return steps;
+}
+
+// Connections whose last frames are on their way: closed when the peer's kernel has them.
+std::size_t EngineImpl::see_off(Nanoseconds now) {
+  const std::size_t before = leaving_.size();
+  std::erase_if(leaving_, [now](Leaving& leaving) {
+    if (now > leaving.deadline) return true;
+    const IoAnswer flushed = leaving.link->flush();
+    if (flushed == IoAnswer::kNotYet) return false;
+    if (flushed == IoAnswer::kFailed) return true;
+    leaving.link->stream().end_writes();
+    return leaving.link->stream().delivered();
+  });
+  return before - leaving_.size();
+}
+
+std::size_t EngineImpl::poll(std::span<Completion> out) { return transfers_.poll(out); }
+
+std::size_t EngineImpl::poll_peers(std::span<PeerEvent> out) {
+  std::size_t count = 0;
+  while (count < out.size() && !peer_events_.empty()) {
+    out[count++] = std::move(peer_events_.front());
+    peer_events_.pop_front();
+  }
+  return count;
+}
+
+Nanoseconds EngineImpl::sleep_limit(Nanoseconds now) const {
+  // A Net wakes us when it is worth it; this bounds what one that waits for more can cost, and is
+  // the only way to hear from a Net that has nothing to wake us with.
+  const Nanoseconds in_flight = net_->wake_fd() >= 0 ? from_ms(1) : from_us(50);
+  Nanoseconds limit = std::max<Nanoseconds>(next_time_ - now, 0);
+  for (const Peer* peer : live_) {
+    if (peer->chunks_in_flight() || peer->making_channels() || peer->failed()) {
+      limit = std::min(limit, in_flight);
+    }
+  }
+  return limit;
+}
+
+// Spins, then sleeps. Spinning yields the core at every turn: on a machine with few cores the thread
+// that makes the work must be able to run. It is left out while it has not paid of late.
+void EngineImpl::wait(std::chrono::microseconds limit) {
+  const Nanoseconds start = clock_->now();
+  const Nanoseconds end = start + std::clamp<Nanoseconds>(limit.count(), 0, 3'600'000'000) * 1000;
+  const Nanoseconds spin = from_us(options_.spin_us);
+  const Nanoseconds spin_end = short_gaps_ ? std::min(end, start + spin) : start;
+  while (true) {
+    if (interrupted_.exchange(false)) return;
+    if (progress() > 0) {
+      short_gaps_ = clock_->now() - start <= spin;
+      return;
+    }
+    if (clock_->now() >= spin_end) break;
+    sched_yield();
+  }
+  short_gaps_ = false;
+  while (clock_->now() < end) {
+    net_->arm();
+    sleeping_.store(true);
+    const bool interrupted = interrupted_.exchange(false);
+    const bool worked = !interrupted && progress() > 0;
+    if (!interrupted && !worked) {
+      const Nanoseconds now = clock_->now();
+      const Nanoseconds most = std::min(sleep_limit(now), end - now);
+      control_->sleep(std::chrono::microseconds(std::max<Nanoseconds>(most / 1000, 0)));
+    }
+    sleeping_.store(false);
+    net_->disarm();
+    if (interrupted || interrupted_.exchange(false)) return;
+    if (worked || progress() > 0) {
+      short_gaps_ = clock_->now() - start <= spin;
+      return;
+    }
+  }
+}
+
+void EngineImpl::interrupt() {
+  interrupted_.store(true);
+  if (sleeping_.load()) control_->interrupt();
+}
+
+void EngineImpl::close() {
+  for (Peer* peer : live_) peer->fail({StatusCode::kClosed, "the engine closed"});
+  const Nanoseconds deadline = clock_->now() + kCloseLimit;
+  while (clock_->now() < deadline) {
+    const Nanoseconds now = clock_->now();
+    move_chunks(now);
+    bury_gone();
+    see_off(now);
+    if (live_.empty() && leaving_.empty()) return;
+    control_->sleep(std::chrono::microseconds(100));
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,100 @@
+// The engine: its peers, its transfers, and the pass over them that progress() makes. Knows the
+// interfaces Net, ControlNet, Gpu and Clock; src/library chooses the implementations.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sluice/engine.h"
+#include "src/base/clock.h"
+#include "src/base/slot_pool.h"
+#include "src/engine/bootstrap.h"
+#include "src/engine/context.h"
+#include "src/engine/peer.h"
+#include "src/engine/secret.h"
+#include "src/gpu/gpu.h"
+#include "src/net/control.h"
+#include "src/net/net.h"
+
+namespace sluice {
+
+struct EngineParts {
+  Options options;                      // Validated.
+  std::shared_ptr<const Clock> clock;
+  std::unique_ptr<Net> net;
+  std::unique_ptr<ControlNet> control;  // Not listening yet.
+  std::unique_ptr<Gpu> gpu;
+  std::string advertise_host;           // For address(); numeric.
+  std::uint32_t channels = 2;           // Per peer and direction; options.channels resolved.
+};
+
+// Starts listening. Errors: those of ControlNet::listen().
+Result<std::unique_ptr<Engine>> make_engine(EngineParts parts);
+
+class EngineImpl final : public Engine {
+ public:
+  explicit EngineImpl(EngineParts parts);
+  ~EngineImpl() override;
+  Status start();
+
+  Result<RegionId> register_memory(void* base, std::size_t length, Memory kind) override;
+  Status deregister(RegionId region) override;
+  [[nodiscard]] std::string address() const override;
+  Result<PeerId> connect(std::string_view address) override;
+  Status disconnect(PeerId peer) override;
+  Result<TransferId> send(PeerId peer, Slice from) override;
+  Result<TransferId> recv(PeerId peer, Slice into) override;
+  std::size_t progress() override;
+  std::size_t poll(std::span<Completion> out) override;
+  std::size_t poll_peers(std::span<PeerEvent> out) override;
+  void wait(std::chrono::microseconds limit) override;
+  void interrupt() override;
+
+ private:
+  // A connection whose owner is gone and whose last frames are not delivered yet.
+  struct Leaving {
+    std::unique_ptr<FrameStream> link;
+    Nanoseconds deadline;
+  };
+
+  Result<TransferId> transfer(Direction direction, PeerId peer, Slice slice);
+  Peer* find_peer(PeerId peer);
+  std::size_t handle_ready();
+  std::size_t handle_outcomes();
+  void welcome(Bootstrap::Outcome outcome);
+  std::size_t move_chunks(Nanoseconds now);
+  void handle_time(Nanoseconds now);
+  std::size_t bury_gone();
+  std::size_t see_off(Nanoseconds now);
+  void close();
+  [[nodiscard]] Nanoseconds sleep_limit(Nanoseconds now) const;
+
+  const Options options_;
+  const std::shared_ptr<const Clock> clock_;
+  // Destroyed from the bottom: peers before what they use.
+  const std::unique_ptr<Net> net_;
+  const std::unique_ptr<ControlNet> control_;
+  const std::unique_ptr<Gpu> gpu_;
+  const std::string advertise_host_;
+  const std::string name_;
+  const Secret secret_;
+  TransferTable transfers_;
+  const Context context_;
+  const wire::Limits own_limits_;
+  Bootstrap bootstrap_;
+  SlotPool<std::unique_ptr<Peer>> peers_;
+  std::vector<Peer*> live_;  // Of peers_, in no order: what a pass goes over.
+  std::deque<PeerEvent> peer_events_;
+  std::vector<Leaving> leaving_;
+  UnpackBatch batch_;
+  Nanoseconds next_time_ = 0;
+  bool short_gaps_ = true;  // Work has come within spin_us of late: spinning is worth it.
+  std::atomic<bool> interrupted_{false};
+  std::atomic<bool> sleeping_{false};
+};
+
+}  // namespace sluice

@@ -1,0 +1,89 @@
+#include "src/engine/frame_stream.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace sluice {
+namespace {
+
+// Room for several frames, so that a burst of small messages costs one system call.
+constexpr std::size_t kLeastBuffer = 128 << 10;
+
+std::size_t buffer_bytes(std::size_t largest_body) {
+  return std::max(kLeastBuffer, 2 * (wire::kHeaderBytes + largest_body));
+}
+
+}  // namespace
+
+FrameStream::FrameStream(std::unique_ptr<ByteStream> stream, std::size_t largest_body,
+                         const Clock& clock)
+    : stream_(std::move(stream)),
+      clock_(clock),
+      largest_body_(largest_body),
+      capacity_(buffer_bytes(largest_body)),
+      in_(std::make_unique_for_overwrite<std::byte[]>(capacity_)),
+      out_(std::make_unique_for_overwrite<std::byte[]>(capacity_)),
+      last_received_(clock.now()),
+      last_sent_(last_received_) {}
+
+IoAnswer FrameStream::fill() {
+  if (in_begin_ == in_end_) {
+    in_begin_ = in_end_ = 0;
+  } else if (in_begin_ > 0) {
+    std::memmove(in_.get(), in_.get() + in_begin_, in_end_ - in_begin_);
+    in_end_ -= in_begin_;
+    in_begin_ = 0;
+  }
+  if (in_end_ == capacity_) return IoAnswer::kSome;  // Full: next() hands out a frame.
+  const IoResult result = stream_->read({in_.get() + in_end_, capacity_ - in_end_});
+  if (result.answer == IoAnswer::kSome) {
+    in_end_ += result.bytes;
+    last_received_ = clock_.now();
+  }
+  return result.answer;
+}
+
+FrameStream::Next FrameStream::next(Frame& frame) {
+  const std::size_t available = in_end_ - in_begin_;
+  if (available < wire::kHeaderBytes) return Next::kNone;
+  const std::span<const std::byte> bytes(in_.get() + in_begin_, available);
+  ByteReader reader(bytes.first(wire::kHeaderBytes));
+  wire::Header header;
+  if (!header.decode(reader) || header.body_bytes > largest_body_) return Next::kBad;
+  if (available < wire::kHeaderBytes + header.body_bytes) return Next::kNone;
+  frame.type = header.type;
+  frame.body = bytes.subspan(wire::kHeaderBytes, header.body_bytes);
+  in_begin_ += wire::kHeaderBytes + header.body_bytes;
+  return Next::kFrame;
+}
+
+std::span<std::byte> FrameStream::tail() {
+  if (out_begin_ > 0) {
+    std::memmove(out_.get(), out_.get() + out_begin_, out_end_ - out_begin_);
+    out_end_ -= out_begin_;
+    out_begin_ = 0;
+  }
+  return {out_.get() + out_end_, capacity_ - out_end_};
+}
+
+void FrameStream::finish_frame(std::span<std::byte> space, wire::FrameType type,
+                               std::size_t body_bytes) {
+  ByteWriter writer(space.first(std::min(space.size(), wire::kHeaderBytes)));
+  wire::Header{static_cast<std::uint32_t>(body_bytes), type}.encode(writer);
+  SLUICE_CHECK(writer.ok(), "no room for frame type {}", static_cast<int>(type));
+  out_end_ += wire::kHeaderBytes + body_bytes;
+}
+
+IoAnswer FrameStream::flush() {
+  while (out_begin_ < out_end_) {
+    const IoResult result =
+        stream_->write({out_.get() + out_begin_, out_end_ - out_begin_});
+    if (result.answer != IoAnswer::kSome) return result.answer;
+    out_begin_ += result.bytes;
+    last_sent_ = clock_.now();
+  }
+  out_begin_ = out_end_ = 0;
+  return IoAnswer::kSome;
+}
+
+}  // namespace sluice

@@ -1,0 +1,73 @@
+// The receiving direction of a peer: receives that were posted, the credits that tell the peer of
+// them, the channels it asked for, and the chunks its manifests announce.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/engine/bootstrap.h"
+#include "src/engine/channel.h"
+#include "src/engine/context.h"
+#include "src/engine/frame_stream.h"
+#include "src/engine/wire.h"
+
+namespace sluice {
+
+class Inbound {
+ public:
+  Inbound(const Context& context, std::uint64_t peer);
+
+  void enqueue(std::uint64_t transfer) { waiting_.push(transfer); }
+
+  // Frames of the peer's. Not OK: it broke the protocol, or the Net cannot listen.
+  Status on_small(const wire::Small& small);
+  Status on_manifest(const wire::Manifest& manifest);
+  Status on_too_long(const wire::TooLong& too_long);
+  // `reach`: our address as the peer sees it.
+  Status on_channels_wanted(const wire::ChannelsWanted& wanted, std::string_view reach,
+                            Nanoseconds now);
+  // False: reading the control connection must wait until chunks have been posted.
+  [[nodiscard]] bool room_for_manifest() const;
+
+  // The two halves of a pass; what arrived as fragments goes through `batch` in between. Not OK: a
+  // channel failed or could not be made. Add to `steps`.
+  Status reap(UnpackBatch& batch, Nanoseconds now, std::size_t& steps);
+  Status advance(FrameStream& link, std::uint64_t ticket, std::size_t& steps);
+
+  // Gives up: channels are aborted; reap() and advance() go on until drained().
+  void abort();
+  [[nodiscard]] bool drained() const;
+  // Every announced chunk has arrived: what a peer that said Goodbye still owes.
+  [[nodiscard]] bool idle() const;
+
+  [[nodiscard]] bool busy() const { return in_flight_ > 0; }  // Chunks are in the Net.
+  [[nodiscard]] bool making_channels() const { return !listeners_.empty(); }
+  [[nodiscard]] Nanoseconds last_arrival() const { return last_arrival_; }
+
+ private:
+  Status accept_channels(Nanoseconds now, std::size_t& steps);
+  void send_credits(FrameStream& link, std::size_t& steps);
+  // The receive a peer's sequence names, or nullptr if there is none that fits a message.
+  Transfer* receive_of(std::uint64_t sequence, std::uint64_t& id);
+  void finish(std::uint64_t id, const Transfer& receive, const Status& status);
+  void released(std::uint64_t id, bool good);
+
+  const Context& context_;
+  const std::uint64_t peer_;
+  TransferQueue waiting_;                 // No credit sent yet.
+  std::vector<std::uint64_t> receives_;   // A ring by sequence: credit sent, not complete. 0: free.
+  std::uint64_t next_sequence_ = 0;       // Of the next credit.
+
+  bool asked_ = false;     // The peer has asked for channels.
+  bool aborted_ = false;
+  Nanoseconds channels_deadline_ = 0;
+  std::vector<std::unique_ptr<Listener>> listeners_;  // nullptr: accepted. Empty: all are.
+  bool offered_ = true;                               // The handles have been told.
+  std::vector<std::unique_ptr<InboundChannel>> channels_;
+  std::uint64_t in_flight_ = 0;
+  Nanoseconds last_arrival_ = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,263 @@
+#include "src/engine/outbound.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "src/base/log.h"
+
+namespace sluice {
+namespace {
+
+// Below this a chunk costs more in wake-ups than a second channel brings.
+constexpr std::uint64_t kLeastChunk = 256 << 10;
+
+Status protocol_error(std::string message) { return {StatusCode::kProtocol, std::move(message)}; }
+
+}  // namespace
+
+Outbound::Outbound(const Context& context, std::uint64_t peer)
+    : context_(context),
+      peer_(peer),
+      waiting_(context.transfers),
+      active_(context.transfers),
+      credits_(wire::kMostCredits) {}
+
+Status Outbound::on_credit(const wire::Credit& credit) {
+  if (credits_received_ - sends_started_ + credit.count > wire::kMostCredits) {
+    return protocol_error(fmt::format("more than {} credits", wire::kMostCredits));
+  }
+  for (std::uint32_t i = 0; i < credit.count; ++i) {
+    credits_[credits_received_++ % wire::kMostCredits] = credit.capacity[i];
+  }
+  return {};
+}
+
+Status Outbound::on_channels_offered(const wire::ChannelsOffered& offered) {
+  if (state_ != State::kWanted) return protocol_error("it offered channels that nobody asked for");
+  for (std::uint32_t i = 0; i < offered.count; ++i) {
+    auto connector = context_.net.connect(context_.device, offered.handles[i]);
+    if (!connector.ok()) return connector.status().with_context(fmt::format("send channel {}", i));
+    connectors_.push_back(connector.take());
+  }
+  made_.resize(connectors_.size());
+  state_ = State::kConnecting;
+  return {};
+}
+
+Status Outbound::progress(FrameStream& link, const PeerLimits& limits, Nanoseconds now,
+                          std::size_t& steps) {
+  if (state_ == State::kWanted || state_ == State::kConnecting) {
+    Status status = connect_channels(now, steps);
+    if (!status.ok()) return status;
+  }
+  Status status = release(steps);
+  if (!status.ok()) return status;
+  start_waiting(link, limits, steps);
+  return state_ == State::kReady ? post_next(link, steps) : Status();
+}
+
+void Outbound::want_channels(FrameStream& link, const PeerLimits& limits) {
+  wire::ChannelsWanted wanted;
+  wanted.count = std::min(context_.channels, limits.channels);
+  link.queue(wire::FrameType::kChannelsWanted, wanted);
+  channels_deadline_ = context_.clock.now() + from_ms(context_.options.connect_timeout_ms);
+  state_ = State::kWanted;
+}
+
+Status Outbound::connect_channels(Nanoseconds now, std::size_t& steps) {
+  bool all = state_ == State::kConnecting;
+  for (std::size_t i = 0; i < connectors_.size(); ++i) {
+    if (connectors_[i] == nullptr) continue;
+    Status failure;
+    switch (connectors_[i]->connect(made_[i], failure)) {
+      case MakeAnswer::kNotYet:
+        all = false;
+        break;
+      case MakeAnswer::kFailed:
+        return failure.with_context(fmt::format("send channel {}", i));
+      case MakeAnswer::kMade:
+        connectors_[i].reset();
+        ++steps;
+        break;
+    }
+  }
+  if (all) {
+    channels_.reserve(made_.size());
+    for (std::size_t i = 0; i < made_.size(); ++i) {
+      channels_.emplace_back(std::move(made_[i]), context_.window, peer_,
+                             static_cast<std::uint32_t>(i));
+    }
+    made_.clear();
+    connectors_.clear();
+    state_ = State::kReady;
+    SLUICE_LOG(kInfo, "engine", "peer {} send channels {} connected", peer_, channels_.size());
+  } else if (now > channels_deadline_) {
+    return {StatusCode::kTimedOut,
+            fmt::format("channels not connected within {} ms (connect_timeout_ms)",
+                        context_.options.connect_timeout_ms)};
+  }
+  return {};
+}
+
+Status Outbound::release(std::size_t& steps) {
+  for (OutboundChannel& channel : channels_) {
+    while (true) {
+      std::uint64_t transfer = 0;
+      const Release answer = channel.try_release_oldest(transfer);
+      if (answer == Release::kNotYet) break;
+      ++steps;
+      released(transfer, answer == Release::kReleased);
+      if (answer == Release::kFailed) return channel.failure();
+    }
+  }
+  return {};
+}
+
+void Outbound::released(std::uint64_t id, bool good) {
+  --in_flight_;
+  Transfer& message = *context_.transfers.find(id);
+  --message.in_net;
+  if (!message.status.ok()) {  // The peer has failed, and this message with it.
+    if (message.in_net == 0) context_.transfers.complete(id, 0, message.status);
+    return;
+  }
+  if (good && ++message.finished == message.chunks) {
+    context_.transfers.complete(id, message.length, {});
+  }
+}
+
+void Outbound::start_waiting(FrameStream& link, const PeerLimits& limits, std::size_t& steps) {
+  while (!waiting_.empty() && sends_started_ < credits_received_) {
+    const std::uint64_t id = waiting_.front();
+    if (!start(link, limits, id)) return;
+    ++steps;
+  }
+}
+
+// False: the control connection is full; again in a later pass.
+bool Outbound::start(FrameStream& link, const PeerLimits& limits, std::uint64_t id) {
+  Transfer& message = *context_.transfers.find(id);
+  const std::uint64_t capacity = credits_[sends_started_ % wire::kMostCredits];
+  const std::uint64_t small =
+      std::min<std::uint64_t>(context_.options.small_bytes, limits.small_bytes);
+  const bool rides_along = message.length <= small || message.length > capacity;
+  if (!link.room_for(wire::kSmallOverhead + (rides_along ? std::min(message.length, small) : 0) +
+                     wire::kHeaderBytes)) {
+    return false;
+  }
+  waiting_.pop();
+  message.sequence = sends_started_++;
+  if (message.length > capacity) {
+    link.queue(wire::FrameType::kTooLong, wire::TooLong{message.sequence, message.length});
+    context_.transfers.complete(
+        id, 0,
+        {StatusCode::kTooLong, fmt::format("a message of {} bytes met a receive of {}",
+                                           message.length, capacity)});
+  } else if (message.length <= small) {
+    link.queue(wire::FrameType::kSmall,
+               wire::Small{message.sequence, {message.data, message.length}});
+    context_.transfers.complete(id, message.length, {});
+  } else {
+    message.chunk_bytes = chunk_bytes_for(message.length, limits);
+    message.chunks = wire::chunk_count(message.length, message.chunk_bytes);
+    active_.push(id);
+    if (state_ == State::kNone) want_channels(link, limits);
+  }
+  return true;
+}
+
+std::uint64_t Outbound::chunk_bytes_for(std::uint64_t message_bytes,
+                                        const PeerLimits& limits) const {
+  constexpr std::uint64_t kPage = 4096;
+  const std::uint64_t most = std::min(context_.chunk_bytes, limits.chunk_bytes);
+  const std::uint64_t share =
+      (wire::chunk_count(message_bytes, context_.channels) + kPage - 1) / kPage * kPage;
+  return std::min(most, std::max(share, kLeastChunk));
+}
+
+OutboundChannel* Outbound::free_channel() {
+  for (std::size_t tried = 0; tried < channels_.size(); ++tried) {
+    const std::size_t index = (next_channel_ + tried) % channels_.size();
+    if (!channels_[index].full() && (busy_channels_ >> index & 1) == 0) {
+      next_channel_ = index;
+      return &channels_[index];
+    }
+  }
+  return nullptr;
+}
+
+Status Outbound::post_next(FrameStream& link, std::size_t& steps) {
+  busy_channels_ = 0;
+  while (!active_.empty()) {
+    const std::uint64_t id = active_.front();
+    Transfer& message = *context_.transfers.find(id);
+    Status status = post_message(link, id, message, steps);
+    if (!status.ok()) return status;
+    if (message.announced < message.chunks) return {};  // Windows or the link are full.
+  }
+  return {};
+}
+
+// Posts chunks of one message and announces each in the order of posting. Room for the announcement
+// is made sure of first: what is posted must be announced.
+Status Outbound::post_message(FrameStream& link, std::uint64_t id, Transfer& message,
+                              std::size_t& steps) {
+  Status status;
+  manifest_.sequence = message.sequence;
+  manifest_.message_bytes = message.length;
+  manifest_.chunk_bytes = message.chunk_bytes;
+  manifest_.count = 0;
+  while (message.announced < message.chunks && manifest_.count < wire::kMostChunksPerManifest &&
+         link.room_for(wire::Manifest::body_bytes(manifest_.count + 1))) {
+    OutboundChannel* channel = free_channel();
+    if (channel == nullptr) break;
+    const std::uint64_t offset = message.announced * message.chunk_bytes;
+    const std::uint64_t bytes = std::min(message.chunk_bytes, message.length - offset);
+    const PostAnswer answer = channel->post(id, message.data + offset, bytes, *message.memory);
+    if (answer == PostAnswer::kBusy) {
+      busy_channels_ |= 1ull << next_channel_;
+      continue;
+    }
+    if (answer == PostAnswer::kFailed) {
+      status = channel->failure();
+      break;
+    }
+    manifest_.chunks[manifest_.count++] = {static_cast<std::uint16_t>(next_channel_),
+                                           static_cast<std::uint32_t>(message.announced)};
+    ++message.announced;
+    ++message.in_net;
+    ++in_flight_;
+    ++steps;
+    next_channel_ = (next_channel_ + 1) % channels_.size();
+  }
+  if (manifest_.count > 0) link.queue(wire::FrameType::kManifest, manifest_);
+  if (message.announced == message.chunks) active_.pop();
+  return status;
+}
+
+void Outbound::abort() {
+  if (state_ == State::kAborted) return;
+  state_ = State::kAborted;
+  connectors_.clear();
+  made_.clear();
+  for (OutboundChannel& channel : channels_) channel.abort();
+}
+
+std::size_t Outbound::drain() {
+  std::size_t steps = 0;
+  for (OutboundChannel& channel : channels_) {
+    std::uint64_t transfer = 0;
+    while (channel.try_release_oldest(transfer) != Release::kNotYet) {
+      released(transfer, false);
+      ++steps;
+    }
+  }
+  return steps;
+}
+
+bool Outbound::drained() const {
+  return std::all_of(channels_.begin(), channels_.end(),
+                     [](const OutboundChannel& channel) { return channel.empty(); });
+}
+
+}  // namespace sluice

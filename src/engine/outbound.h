@@ -1,0 +1,76 @@
+// The sending direction of a peer: sends that wait for a credit, the channels, and the messages whose
+// chunks are on their way. The sender alone decides which chunk goes on which channel, and announces
+// it in manifests in the order of posting.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "src/engine/bootstrap.h"
+#include "src/engine/channel.h"
+#include "src/engine/context.h"
+#include "src/engine/frame_stream.h"
+#include "src/engine/wire.h"
+
+namespace sluice {
+
+class Outbound {
+ public:
+  Outbound(const Context& context, std::uint64_t peer);
+
+  void enqueue(std::uint64_t transfer) { waiting_.push(transfer); }
+
+  // Frames of the peer's. Not OK: it broke the protocol.
+  Status on_credit(const wire::Credit& credit);
+  Status on_channels_offered(const wire::ChannelsOffered& offered);
+
+  // One pass: connect channels, release, start what has a credit, post. Not OK: a channel failed or
+  // could not be made. Adds to `steps`.
+  Status progress(FrameStream& link, const PeerLimits& limits, Nanoseconds now, std::size_t& steps);
+
+  // Gives up: channels are aborted. drain() then releases what the Net has let go of.
+  void abort();
+  std::size_t drain();
+  [[nodiscard]] bool drained() const;
+
+  [[nodiscard]] bool busy() const { return in_flight_ > 0; }  // Chunks are in the Net.
+  [[nodiscard]] bool making_channels() const { return state_ == State::kConnecting; }
+
+ private:
+  enum class State : std::uint8_t { kNone, kWanted, kConnecting, kReady, kAborted };
+
+  Status connect_channels(Nanoseconds now, std::size_t& steps);
+  void want_channels(FrameStream& link, const PeerLimits& limits);
+  Status release(std::size_t& steps);
+  void released(std::uint64_t transfer, bool good);
+  void start_waiting(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
+  bool start(FrameStream& link, const PeerLimits& limits, std::uint64_t id);
+  Status post_next(FrameStream& link, std::size_t& steps);
+  Status post_message(FrameStream& link, std::uint64_t id, Transfer& message, std::size_t& steps);
+  // The next channel, round robin, with a place in its window; nullptr: none.
+  OutboundChannel* free_channel();
+  [[nodiscard]] std::uint64_t chunk_bytes_for(std::uint64_t message_bytes,
+                                              const PeerLimits& limits) const;
+
+  const Context& context_;
+  const std::uint64_t peer_;
+  TransferQueue waiting_;  // No credit yet, or not started.
+  TransferQueue active_;   // Started; the front one is having its chunks posted.
+
+  std::vector<std::uint64_t> credits_;  // A ring of capacities.
+  std::uint64_t credits_received_ = 0;
+  std::uint64_t sends_started_ = 0;     // Also the next sequence.
+
+  State state_ = State::kNone;
+  Nanoseconds channels_deadline_ = 0;
+  std::vector<std::unique_ptr<Connector>> connectors_;
+  std::vector<std::unique_ptr<SendChannel>> made_;  // While connecting: by index.
+  std::vector<OutboundChannel> channels_;
+  std::size_t next_channel_ = 0;
+  std::uint64_t busy_channels_ = 0;  // Bits: answered Busy in this pass.
+  std::uint64_t in_flight_ = 0;      // Chunks on all channels.
+  wire::Manifest manifest_;          // Being filled.
+};
+
+}  // namespace sluice

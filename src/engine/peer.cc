@@ -1,0 +1,252 @@
+#include "src/engine/peer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "src/base/log.h"
+
+namespace sluice {
+namespace {
+
+// Pings in one peer_timeout: so many may be lost to a busy scheduler before a peer counts as lost.
+constexpr std::int64_t kPingsPerTimeout = 4;
+
+template <typename Body>
+Status decode(const FrameStream::Frame& frame, const char* name, Body& body) {
+  ByteReader reader(frame.body);
+  if (body.decode(reader)) return {};
+  return {StatusCode::kProtocol,
+          fmt::format("it sent a malformed {} of {} bytes", name, frame.body.size())};
+}
+
+}  // namespace
+
+Peer::Peer(const Context& context, std::uint64_t id, std::string remote)
+    : context_(context),
+      id_(id),
+      label_(std::move(remote)),
+      outbound_(context, id),
+      inbound_(context, id) {}
+
+void Peer::join(std::unique_ptr<FrameStream> link, const PeerLimits& limits) {
+  link_ = std::move(link);
+  limits_ = limits;
+  link_->stream().tag = id_;
+  label_ = fmt::format("{} ({})", limits.name, link_->stream().remote());
+  state_ = State::kReady;
+  SLUICE_LOG(kInfo, "engine", "peer {} connected: {}", id_, label_);
+  handle_frames();
+}
+
+void Peer::enqueue(std::uint64_t transfer, Direction direction) {
+  if (direction == Direction::kSend) {
+    outbound_.enqueue(transfer);
+  } else {
+    inbound_.enqueue(transfer);
+  }
+}
+
+std::size_t Peer::on_ready() {
+  if (link_ == nullptr) return 0;
+  note_flush(link_->flush());
+  if (!alive() || paused_) return 1;
+  const IoAnswer answer = link_->fill();
+  if (answer == IoAnswer::kNotYet) return 0;
+  handle_frames();
+  if (answer != IoAnswer::kSome) end_of_stream(answer);
+  return 1;
+}
+
+void Peer::handle_frames() {
+  FrameStream::Frame frame;
+  while (state_ == State::kReady) {
+    const bool pause = !inbound_.room_for_manifest();
+    if (pause != paused_) {
+      paused_ = pause;
+      link_->stream().set_reading(!pause);
+    }
+    if (pause) return;
+    const FrameStream::Next next = link_->next(frame);
+    if (next == FrameStream::Next::kNone) return;
+    const Status status = next == FrameStream::Next::kBad
+                              ? Status(StatusCode::kProtocol, "it sent a malformed frame")
+                              : on_frame(frame);
+    if (!status.ok()) fail(status);
+  }
+}
+
+Status Peer::on_frame(const FrameStream::Frame& frame) {
+  switch (frame.type) {
+    case wire::FrameType::kSmall: {
+      wire::Small small;
+      Status status = decode(frame, "Small", small);
+      return status.ok() ? inbound_.on_small(small) : status;
+    }
+    case wire::FrameType::kCredit: {
+      wire::Credit credit;
+      Status status = decode(frame, "Credit", credit);
+      return status.ok() ? outbound_.on_credit(credit) : status;
+    }
+    case wire::FrameType::kManifest: {
+      wire::Manifest manifest;
+      Status status = decode(frame, "Manifest", manifest);
+      return status.ok() ? inbound_.on_manifest(manifest) : status;
+    }
+    case wire::FrameType::kTooLong: {
+      wire::TooLong too_long;
+      Status status = decode(frame, "TooLong", too_long);
+      return status.ok() ? inbound_.on_too_long(too_long) : status;
+    }
+    case wire::FrameType::kChannelsWanted: {
+      wire::ChannelsWanted wanted;
+      Status status = decode(frame, "ChannelsWanted", wanted);
+      return status.ok() ? inbound_.on_channels_wanted(wanted, link_->stream().local_host(),
+                                                       context_.clock.now())
+                         : status;
+    }
+    case wire::FrameType::kChannelsOffered: {
+      wire::ChannelsOffered offered;
+      Status status = decode(frame, "ChannelsOffered", offered);
+      return status.ok() ? outbound_.on_channels_offered(offered) : status;
+    }
+    case wire::FrameType::kPing:
+      return {};  // That it came is all it says.
+    case wire::FrameType::kGoodbye:
+      return on_goodbye(frame);
+    case wire::FrameType::kHello:
+    case wire::FrameType::kChallenge:
+    case wire::FrameType::kProof:
+    case wire::FrameType::kWelcome:
+    case wire::FrameType::kRefused:
+      break;
+  }
+  return {StatusCode::kProtocol,
+          fmt::format("it sent frame type {}, which has no place here",
+                      static_cast<int>(frame.type))};
+}
+
+// A peer that closes on purpose has handed its completed sends to the Net: what it announced is on
+// the way and is waited for. One that gives up has nothing more to give.
+Status Peer::on_goodbye(const FrameStream::Frame& frame) {
+  wire::Farewell farewell;
+  Status status = decode(frame, "Goodbye", farewell);
+  if (!status.ok()) return status;
+  const std::string reason = printable(farewell.reason);
+  if (farewell.code != StatusCode::kClosed) {
+    return {StatusCode::kPeerLost,
+            fmt::format("the other end gave up: {}: {}", to_string(farewell.code), reason)};
+  }
+  goodbye_ = {StatusCode::kClosed, fmt::format("the other end closed: {}", reason)};
+  state_ = State::kLeaving;
+  leaving_deadline_ = context_.clock.now() + from_ms(context_.options.peer_timeout_ms);
+  link_->stream().set_reading(false);
+  return {};
+}
+
+void Peer::end_of_stream(IoAnswer answer) {
+  if (state_ != State::kReady) return;
+  if (paused_) {  // Frames are left to handle; then this again.
+    ended_ = answer;
+    return;
+  }
+  if (answer == IoAnswer::kFailed) {
+    const Status cause = link_->stream().failure();
+    fail({StatusCode::kPeerLost, std::string(cause.message())});
+  } else {
+    fail({StatusCode::kPeerLost,
+          "its connection closed without a Goodbye: its process has died or was killed"});
+  }
+}
+
+void Peer::note_flush(IoAnswer answer) {
+  if (answer == IoAnswer::kFailed && state_ == State::kReady) end_of_stream(IoAnswer::kFailed);
+}
+
+std::size_t Peer::reap(UnpackBatch& batch, Nanoseconds now) {
+  std::size_t steps = 0;
+  if (link_ == nullptr) return 0;
+  const Status status = inbound_.reap(batch, now, steps);
+  if (!status.ok()) fail(state_ == State::kLeaving ? goodbye_ : status);
+  return steps;
+}
+
+std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
+  std::size_t steps = 0;
+  if (link_ == nullptr) return 0;  // Joining, or failed while it was.
+  if (state_ == State::kFailing) {
+    steps += outbound_.drain();
+    (void)inbound_.advance(*link_, ticket, steps);  // Already failed: only lets go.
+    return steps;
+  }
+  Status status = inbound_.advance(*link_, ticket, steps);
+  if (state_ == State::kLeaving) {
+    if (!status.ok() || inbound_.idle() || now > leaving_deadline_) fail(goodbye_);
+    return steps;
+  }
+  if (status.ok()) status = outbound_.progress(*link_, limits_, now, steps);
+  if (!status.ok()) {
+    fail(status);
+    return steps;
+  }
+  if (!link_->flushed()) note_flush(link_->flush());
+  if (paused_ && state_ == State::kReady) {
+    handle_frames();
+    if (!paused_ && ended_ != IoAnswer::kSome) end_of_stream(ended_);
+  }
+  return steps;
+}
+
+void Peer::fail(const Status& status) {
+  if (state_ == State::kFailing) return;
+  const bool was_joining = state_ == State::kJoining;
+  state_ = State::kFailing;
+  failure_ = status.with_context(fmt::format("peer {} {}", id_, label_));
+  if (!was_joining) {  // The bootstrap has logged the others.
+    SLUICE_LOG(kWarning, "engine", "{}", failure_.message());
+    link_->stream().set_reading(false);
+    if (link_->room_for(wire::kLongestReason + 8)) {
+      link_->queue(wire::FrameType::kGoodbye, wire::Farewell{status.code(), status.message()});
+    }
+    link_->flush();
+  }
+  outbound_.abort();
+  inbound_.abort();
+  fail_transfers();
+}
+
+void Peer::fail_transfers() {
+  context_.transfers.for_each([this](std::uint64_t id, Transfer& transfer) {
+    if (transfer.complete || transfer.peer != PeerId(id_)) return;
+    transfer.status = failure_;
+    if (transfer.in_net == 0) context_.transfers.complete(id, 0, failure_);
+  });
+}
+
+bool Peer::gone() const {
+  return state_ == State::kFailing && outbound_.drained() && inbound_.drained();
+}
+
+Nanoseconds Peer::on_time(Nanoseconds now) {
+  if (!alive()) return now + from_ms(3'600'000);
+  const Nanoseconds timeout = from_ms(context_.options.peer_timeout_ms);
+  const Nanoseconds shorter =
+      std::min(timeout, from_ms(static_cast<std::int64_t>(limits_.peer_timeout_ms)));
+  const Nanoseconds ping_every = shorter / kPingsPerTimeout;
+  const Nanoseconds heard = std::max(link_->last_received(), inbound_.last_arrival());
+  if (now - heard > timeout) {
+    fail({StatusCode::kPeerLost,
+          fmt::format("silent for {} ms (peer_timeout_ms): its process is stopped, its host is "
+                      "down or the network is cut",
+                      (now - heard) / 1'000'000)});
+    return now;
+  }
+  if (now - link_->last_sent() >= ping_every && state_ == State::kReady) {
+    if (link_->room_for(0)) link_->queue_empty(wire::FrameType::kPing);
+    note_flush(link_->flush());
+  }
+  // A connection that takes nothing cannot be pinged more often by trying.
+  const Nanoseconds next_ping = std::max(link_->last_sent() + ping_every, now + ping_every / 2);
+  return std::min(next_ping, heard + timeout + 1);
+}
+
+}  // namespace sluice

@@ -1,0 +1,82 @@
+// Another engine that we are connected to, or are connecting to: one control connection, and the two
+// directions. A peer fails once, with one Status, and everything it has in flight with it.
+//
+//   joining --join()--> ready --Goodbye--> leaving --all announced data has come--> failing --> gone
+//      |                  |                                                            ^
+//      +------------------+--------- fail(): death, silence, protocol error, disconnect +
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "sluice/engine.h"
+#include "src/engine/bootstrap.h"
+#include "src/engine/context.h"
+#include "src/engine/frame_stream.h"
+#include "src/engine/inbound.h"
+#include "src/engine/outbound.h"
+
+namespace sluice {
+
+class Peer {
+ public:
+  // `remote`: where it is, for logs. `context` must outlive this.
+  Peer(const Context& context, std::uint64_t id, std::string remote);
+
+  // The handshake is over. Frames that came right behind it are handled at once.
+  void join(std::unique_ptr<FrameStream> link, const PeerLimits& limits);
+  // Ends everything, for the reason given; tells the other end. Only the first call counts.
+  void fail(const Status& status);
+
+  void enqueue(std::uint64_t transfer, Direction direction);
+
+  // Its stream is ready; each returns steps taken.
+  std::size_t on_ready();
+  std::size_t reap(UnpackBatch& batch, Nanoseconds now);
+  std::size_t advance(std::uint64_t ticket, Nanoseconds now);
+  // Keepalive. Returns when to come again.
+  Nanoseconds on_time(Nanoseconds now);
+
+  [[nodiscard]] std::uint64_t id() const { return id_; }
+  // "name (10.0.0.2:41234)"
+  [[nodiscard]] const std::string& label() const { return label_; }
+  [[nodiscard]] bool joining() const { return state_ == State::kJoining; }
+  [[nodiscard]] bool failed() const { return state_ == State::kFailing; }
+  [[nodiscard]] const Status& failure() const { return failure_; }
+  // Failed, and the Net has let go of all memory: may be destroyed.
+  [[nodiscard]] bool gone() const;
+  [[nodiscard]] bool chunks_in_flight() const { return outbound_.busy() || inbound_.busy(); }
+  [[nodiscard]] bool making_channels() const {
+    return outbound_.making_channels() || inbound_.making_channels();
+  }
+  // Once gone: the connection, whose last frames may still have to be delivered. May be nullptr.
+  std::unique_ptr<FrameStream> take_link() { return std::move(link_); }
+
+ private:
+  enum class State : std::uint8_t { kJoining, kReady, kLeaving, kFailing };
+
+  void handle_frames();
+  Status on_frame(const FrameStream::Frame& frame);
+  Status on_goodbye(const FrameStream::Frame& frame);
+  void end_of_stream(IoAnswer answer);
+  void note_flush(IoAnswer answer);
+  void fail_transfers();
+  [[nodiscard]] bool alive() const { return state_ == State::kReady || state_ == State::kLeaving; }
+
+  const Context& context_;
+  const std::uint64_t id_;
+  std::string label_;
+  State state_ = State::kJoining;
+  Status failure_;
+  std::unique_ptr<FrameStream> link_;
+  PeerLimits limits_;
+  Outbound outbound_;
+  Inbound inbound_;
+  bool paused_ = false;                     // Not reading: announcements have no room.
+  IoAnswer ended_ = IoAnswer::kSome;        // kEnd or kFailed, met while paused.
+  Status goodbye_;                          // Why the peer is leaving.
+  Nanoseconds leaving_deadline_ = 0;
+};
+
+}  // namespace sluice
