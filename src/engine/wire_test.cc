@@ -1,0 +1,187 @@
+#include "src/engine/wire.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <vector>
+
+namespace sluice::wire {
+namespace {
+
+template <typename Body>
+std::vector<std::byte> encoded(const Body& body) {
+  std::vector<std::byte> buffer(kLargestFixedBody + 1024);
+  ByteWriter writer(buffer);
+  body.encode(writer);
+  EXPECT_TRUE(writer.ok());
+  buffer.resize(writer.written());
+  return buffer;
+}
+
+template <typename Body>
+bool decodes(std::span<const std::byte> bytes, Body& body) {
+  ByteReader reader(bytes);
+  return body.decode(reader);
+}
+
+// Every proper prefix and every longer text is refused: a body is exactly one body.
+template <typename Body>
+void expect_exact(const Body& body) {
+  std::vector<std::byte> bytes = encoded(body);
+  Body out;
+  EXPECT_TRUE(decodes(bytes, out));
+  for (std::size_t length = 0; length < bytes.size(); ++length) {
+    EXPECT_FALSE(decodes(std::span(bytes).first(length), out)) << length;
+  }
+  bytes.push_back(std::byte{0});
+  EXPECT_FALSE(decodes(bytes, out));
+}
+
+Manifest three_chunks() {
+  Manifest manifest;
+  manifest.sequence = 7;
+  manifest.message_bytes = 2'500;
+  manifest.chunk_bytes = 1'000;
+  manifest.count = 3;
+  manifest.chunks[0] = {1, 2};
+  manifest.chunks[1] = {0, 0};
+  manifest.chunks[2] = {1, 1};
+  return manifest;
+}
+
+TEST(Wire, EveryBodyIsExact) {
+  expect_exact(Hello{});
+  expect_exact(Challenge{});
+  expect_exact(Farewell{StatusCode::kDenied, "no"});
+  expect_exact(TooLong{3, 4});
+  expect_exact(ChannelsWanted{2});
+  expect_exact(three_chunks());
+  Proof proof;
+  proof.limits = {1, 4096, 16, 2, 1000, "tcp", "me"};
+  expect_exact(proof);
+  Credit credit;
+  credit.count = 2;
+  credit.capacity[1] = UINT64_MAX;
+  expect_exact(credit);
+  const std::vector<std::byte> handle(Net::kHandleBytes, std::byte{9});
+  ChannelsOffered offered;
+  offered.count = 2;
+  offered.handles[0] = handle;
+  offered.handles[1] = std::span(handle).first(1);
+  expect_exact(offered);
+}
+
+TEST(Wire, BytesAreLittleEndianAndInOrder) {
+  const auto bytes = encoded(TooLong{0x0102030405060708, 0x1112131415161718});
+  ASSERT_EQ(bytes.size(), 16u);
+  EXPECT_EQ(bytes[0], std::byte{0x08});
+  EXPECT_EQ(bytes[7], std::byte{0x01});
+  EXPECT_EQ(bytes[8], std::byte{0x18});
+  EXPECT_EQ(encoded(Hello{})[0], std::byte{'S'});
+  EXPECT_EQ(encoded(three_chunks()).size(), Manifest::body_bytes(3));
+}
+
+TEST(Wire, HeaderRefusesWhatIsNotZero) {
+  auto bytes = encoded(Header{5, FrameType::kPing});
+  ASSERT_EQ(bytes.size(), kHeaderBytes);
+  Header header;
+  EXPECT_TRUE(decodes(bytes, header));
+  EXPECT_EQ(header.body_bytes, 5u);
+  for (std::size_t i = 5; i < 8; ++i) {
+    auto damaged = bytes;
+    damaged[i] = std::byte{1};
+    EXPECT_FALSE(decodes(damaged, header)) << i;
+  }
+}
+
+TEST(Wire, CountsAreBounded) {
+  Credit credit;
+  EXPECT_FALSE(decodes(encoded(Credit{}), credit));
+  ChannelsWanted wanted;
+  EXPECT_FALSE(decodes(encoded(ChannelsWanted{0}), wanted));
+  EXPECT_FALSE(decodes(encoded(ChannelsWanted{kMostChannels + 1}), wanted));
+  std::vector<std::byte> many{std::byte{0xff}, std::byte{0xff}};
+  many.resize(2 + 65535 * 8);
+  EXPECT_FALSE(decodes(many, credit));
+  Manifest manifest;
+  auto bytes = encoded(three_chunks());
+  bytes[24] = std::byte{65};
+  EXPECT_FALSE(decodes(bytes, manifest));
+}
+
+TEST(Wire, ManifestRefusesChunksOutsideOfItsMessage) {
+  Manifest manifest = three_chunks();
+  manifest.chunks[2].index = 3;
+  Manifest out;
+  EXPECT_FALSE(decodes(encoded(manifest), out));
+  manifest = three_chunks();
+  manifest.chunk_bytes = 0;
+  EXPECT_FALSE(decodes(encoded(manifest), out));
+  manifest = three_chunks();
+  manifest.message_bytes = 0;
+  EXPECT_FALSE(decodes(encoded(manifest), out));
+}
+
+TEST(Wire, ChunkCountDoesNotOverflow) {
+  EXPECT_EQ(chunk_count(0, 1), 0u);
+  EXPECT_EQ(chunk_count(UINT64_MAX, UINT64_MAX), 1u);
+  EXPECT_EQ(chunk_count(UINT64_MAX, 2), UINT64_MAX / 2 + 1);
+}
+
+TEST(Wire, LimitsRefuseWhatNoEngineSays) {
+  const Limits good{1, 4096, 16, 2, 1000, "tcp", "me"};
+  Limits out;
+  EXPECT_TRUE(decodes(encoded(good), out));
+  EXPECT_EQ(out.name, "me");
+  auto with = [&](auto change) {
+    Limits limits = good;
+    change(limits);
+    return decodes(encoded(limits), out);
+  };
+  EXPECT_FALSE(with([](Limits& l) { l.chunk_bytes = 0; }));
+  EXPECT_FALSE(with([](Limits& l) { l.channels = 0; }));
+  EXPECT_FALSE(with([](Limits& l) { l.channels = kMostChannels + 1; }));
+  EXPECT_FALSE(with([](Limits& l) { l.peer_timeout_ms = 0; }));
+  const std::string long_name(kLongestName + 1, 'x');
+  EXPECT_FALSE(with([&](Limits& l) { l.name = long_name; }));
+}
+
+// No random bytes make a decoder read outside of them: for the sanitizers.
+TEST(Wire, RandomBytesAreDecodedInBounds) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 20'000; ++round) {
+    std::vector<std::byte> bytes(random() % 96);
+    for (auto& b : bytes) b = static_cast<std::byte>(random() % 4 == 0 ? random() : 0);
+    Hello hello;
+    Challenge challenge;
+    Proof proof;
+    Farewell farewell;
+    Credit credit;
+    Small small;
+    Manifest manifest;
+    TooLong too_long;
+    ChannelsWanted wanted;
+    ChannelsOffered offered;
+    decodes(bytes, hello);
+    decodes(bytes, challenge);
+    decodes(bytes, proof);
+    decodes(bytes, farewell);
+    decodes(bytes, credit);
+    if (decodes(bytes, manifest)) {
+      for (std::uint32_t i = 0; i < manifest.count; ++i) {
+        EXPECT_LT(manifest.chunks[i].index * manifest.chunk_bytes, manifest.message_bytes);
+      }
+    }
+    decodes(bytes, too_long);
+    decodes(bytes, wanted);
+    if (decodes(bytes, offered)) {
+      EXPECT_LE(offered.handles[offered.count - 1].size(), Net::kHandleBytes);
+    }
+    if (decodes(bytes, small)) {
+      EXPECT_EQ(small.bytes.size() + 8, bytes.size());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice::wire

@@ -1,0 +1,89 @@
+// Where an engine's parts are chosen and wired: the only place that knows every implementation.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "sluice/engine.h"
+#include "src/base/log.h"
+#include "src/engine/engine_impl.h"
+#include "src/engine/secret.h"
+#include "src/gpu/host_gpu.h"
+#include "src/net/tcp/host_address.h"
+#include "src/net/tcp/tcp_control.h"
+#include "src/net/tcp/tcp_net.h"
+
+namespace sluice {
+namespace {
+
+// One channel a core uses the machine; fewer than two leave a core idle while the other waits.
+std::uint32_t channels_of(const Options& options) {
+  if (options.channels != 0) return options.channels;
+  return static_cast<std::uint32_t>(std::clamp(sysconf(_SC_NPROCESSORS_ONLN), 2L, 8L));
+}
+
+std::string default_name() {
+  std::array<char, 256> host{};
+  if (gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
+  return fmt::format("{}:{}", host.data(), getpid());
+}
+
+Result<std::string> advertised_host(const Options& options) {
+  const std::string& named =
+      options.advertise_host.empty() ? options.listen_host : options.advertise_host;
+  if (named.empty()) return first_global_address();
+  auto address = listen_address(named, 0);
+  if (!address.ok()) return address.status();
+  return address->host();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::create(const Options& options) {
+  Status status = validate(options);
+  if (!status.ok()) return status;
+  auto level = parse_log_level(options.log_level);
+  if (!level.ok()) return level.status();
+  set_log_level(*level);
+
+  EngineParts parts;
+  parts.options = options;
+  if (parts.options.name.empty()) parts.options.name = default_name();
+  parts.channels = channels_of(options);
+  auto clock = std::make_shared<SystemClock>();
+  parts.clock = clock;
+  auto host = advertised_host(options);
+  if (!host.ok()) return host.status();
+  parts.advertise_host = host.take();
+
+  TcpNetOptions tcp;
+  tcp.bind_host = options.listen_host;
+  tcp.congestion_control = options.congestion_control;
+  tcp.receive_buffer_bytes = options.receive_buffer_bytes;
+  tcp.spin_us = options.spin_us;
+  tcp.window = options.window;
+  tcp.hello_timeout_ms = options.handshake_timeout_ms;
+  auto net = TcpNet::create(tcp, *clock);
+  if (!net.ok()) return net.status();
+  parts.net = net.take();
+
+  auto control = TcpControlNet::create();
+  if (!control.ok()) return control.status();
+  parts.control = control.take();
+  parts.gpu = std::make_unique<HostGpu>();
+  return make_engine(std::move(parts));
+}
+
+Result<std::string> make_address(std::string_view host, std::uint16_t port,
+                                 std::string_view token) {
+  if (port == 0) {
+    return Status(StatusCode::kInvalidArgument, "port 0: an engine listens on 1 to 65535");
+  }
+  auto resolved = resolve_host(std::string(host), port);
+  if (!resolved.ok()) return resolved.status();
+  return Address{resolved->host(), port, secret_of(token)}.to_string();
+}
+
+}  // namespace sluice
