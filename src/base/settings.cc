@@ -368,7 +368,7 @@ Result<std::uint64_t> parse_number(std::string_view text) {
     value = value * 10 + digit;
   }
   if (at == 0) return refuse("not a number");
-  if (at < text.size() && text[at] == ' ') ++at;
+  if (at + 1 < text.size() && text[at] == ' ') ++at;
   std::string suffix(text.substr(at));
   for (char& c : suffix) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   constexpr std::pair<std::string_view, std::uint64_t> kFactors[] = {

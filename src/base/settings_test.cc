@@ -237,7 +237,7 @@ TEST(ParseNumber, Suffixes) {
 
 TEST(ParseNumber, RefusesWhatIsNotOne) {
   for (const char* text :
-       {"", " ", "K", "-1", "+1", "1.5M", "1KB", "1T", "0x10", "1  K", "1K ", " 1", "1e3",
+       {"", " ", "K", "-1", "+1", "1.5M", "1KB", "1T", "0x10", "1  K", "1K ", "1 ", " 1", "1e3",
         "18446744073709551616", "18014398509481984K", "99999999999999999999"}) {
     EXPECT_FALSE(parse_number(text).ok()) << text;
   }

@@ -1,0 +1,42 @@
+#include "tools/perf/memory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <utility>
+
+namespace sluice::perf {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(Buffer, IsPageAlignedTouchedAndMovable) {
+  Result<Buffer> made = Buffer::allocate((4u << 20) + 1, Memory::kHost);
+  ASSERT_TRUE(made.ok()) << made.status().message();
+  Buffer buffer = made.take();
+  ASSERT_GE(buffer.bytes().size(), (4u << 20) + 1);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer.bytes().data()) % 4096, 0u);
+  EXPECT_EQ(buffer.bytes()[4096], std::byte{1});
+  buffer.bytes().back() = std::byte{7};
+  std::byte* const data = buffer.bytes().data();
+  Buffer other = std::move(buffer);
+  EXPECT_EQ(other.bytes().data(), data);
+  EXPECT_EQ(other.bytes().back(), std::byte{7});
+}
+
+TEST(Buffer, RefusalSaysHowMuch) {
+  const Result<Buffer> huge = Buffer::allocate(std::size_t{1} << 60, Memory::kHost);
+  ASSERT_FALSE(huge.ok());
+  EXPECT_EQ(huge.status().code(), StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(huge.status().message()), HasSubstr("1152921504606846976 bytes"));
+}
+
+TEST(ChooseMemory, SaysWhatIsMeasuredInstead) {
+  EXPECT_EQ(choose_memory(-1).notice, "");
+  EXPECT_EQ(choose_memory(3).notice, "gpu 3: no CUDA device here; measuring host memory");
+  EXPECT_STREQ(to_string(choose_memory(3).kind), "host");
+}
+
+}  // namespace
+}  // namespace sluice::perf

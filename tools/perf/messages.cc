@@ -1,0 +1,173 @@
+#include "tools/perf/messages.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace sluice::perf {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t kLongestText = 1000;  // bytes that are accepted
+constexpr std::size_t kLongestSent = 300;   // Bytes that are no UTF-8 become three each.
+constexpr std::uint64_t kMostChannels = 64;
+
+std::string printable(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return result;
+}
+
+// Reads the fields of one object. A field that is missing, of another type or out of range makes
+// failure() name it, and reads as the smallest legal value.
+class Fields {
+ public:
+  explicit Fields(const Json& object) : object_(object) {}
+
+  std::uint64_t number(const char* name, std::uint64_t min, std::uint64_t max) {
+    const auto field = object_.find(name);
+    if (field == object_.end() || !field->is_number_unsigned()) return fail(name), min;
+    const auto value = field->get<std::uint64_t>();
+    if (value < min || value > max) return fail(name), min;
+    return value;
+  }
+  double seconds(const char* name) {
+    const auto field = object_.find(name);
+    if (field == object_.end() || !field->is_number()) return fail(name), 0;
+    const auto value = field->get<double>();
+    if (!std::isfinite(value) || value < 0) return fail(name), 0;
+    return value;
+  }
+  bool truth(const char* name) {
+    const auto field = object_.find(name);
+    if (field == object_.end() || !field->is_boolean()) return fail(name), false;
+    return field->get<bool>();
+  }
+  // Printable: control characters become '?'.
+  std::string text(const char* name) {
+    const auto field = object_.find(name);
+    if (field == object_.end() || !field->is_string()) return fail(name), "";
+    const auto& value = field->get_ref<const std::string&>();
+    if (value.size() > kLongestText) return fail(name), "";
+    return printable(value);
+  }
+  // One of the two words.
+  bool is_first(const char* name, std::string_view first, std::string_view second) {
+    const std::string value = text(name);
+    if (value != first && value != second) fail(name);
+    return value == first;
+  }
+
+  void fail(const char* name) {
+    if (failure_.empty()) failure_ = fmt::format("field {} is missing or out of range", name);
+  }
+  [[nodiscard]] const std::string& failure() const { return failure_; }
+
+ private:
+  const Json& object_;
+  std::string failure_;
+};
+
+std::string cut(std::string_view text) { return printable(text.substr(0, kLongestSent)); }
+
+Json to_json(const Start&) { return {{"message", "start"}, {"version", kVersion}}; }
+Json to_json(const Welcome& welcome) {
+  return {{"message", "welcome"},
+          {"version", kVersion},
+          {"channels", welcome.channels},
+          {"memory", cut(welcome.memory)}};
+}
+Json to_json(const Run& run) {
+  return {{"message", "run"},
+          {"op", cut(run.op)},
+          {"phase", run.phase == Phase::kBandwidth ? "bandwidth" : "latency"},
+          {"size", run.size},
+          {"count", run.count},
+          {"checked", run.checked},
+          {"depth", run.depth},
+          {"both_directions", run.both_directions},
+          {"seed", run.seed}};
+}
+Json to_json(const Ready&) { return {{"message", "ready"}}; }
+Json to_json(const Done& done) {
+  return {{"message", "done"},
+          {"cpu_seconds", done.cpu_seconds},
+          {"checked", done.checked},
+          {"difference", cut(done.difference)}};
+}
+Json to_json(const Refusal& refusal) { return {{"message", "refusal"}, {"why", cut(refusal.why)}}; }
+
+Message read_welcome(Fields& fields) {
+  fields.number("version", kVersion, kVersion);
+  Welcome welcome;
+  welcome.channels = static_cast<std::uint32_t>(fields.number("channels", 1, kMostChannels));
+  welcome.memory = fields.text("memory");
+  return welcome;
+}
+
+Message read_run(Fields& fields) {
+  Run run;
+  run.op = fields.text("op");
+  if (run.op != "send") fields.fail("op");
+  run.phase =
+      fields.is_first("phase", "bandwidth", "latency") ? Phase::kBandwidth : Phase::kLatency;
+  run.size = fields.number("size", 0, kLargestMessage);
+  run.count = fields.number("count", 1, kMostMessages);
+  run.checked = fields.number("checked", 0, run.count);
+  run.depth = static_cast<std::uint32_t>(fields.number("depth", 1, kMostDepth));
+  run.both_directions = fields.truth("both_directions");
+  run.seed = fields.number("seed", 0, UINT64_MAX);
+  return run;
+}
+
+Message read_done(Fields& fields) {
+  Done done;
+  done.cpu_seconds = fields.seconds("cpu_seconds");
+  done.checked = fields.number("checked", 0, kMostMessages);
+  done.difference = fields.text("difference");
+  return done;
+}
+
+}  // namespace
+
+std::string encode(const Message& message) {
+  const Json object = std::visit([](const auto& kind) { return to_json(kind); }, message);
+  // Bytes that are no UTF-8 become U+FFFD instead of an exception.
+  return object.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<Message> decode(std::string_view bytes) {
+  const auto refuse = [](std::string_view why) {
+    return Status(StatusCode::kProtocol, fmt::format("not a message of sluice perf: {}", why));
+  };
+  if (bytes.size() > kMessageBytes) return refuse("too long");
+  const Json object = Json::parse(bytes, nullptr, false);
+  if (!object.is_object()) return refuse("not a JSON object");
+  Fields fields(object);
+  const std::string kind = fields.text("message");
+  Message message;
+  if (kind == "start") {
+    fields.number("version", kVersion, kVersion);
+    message = Start{};
+  } else if (kind == "welcome") {
+    message = read_welcome(fields);
+  } else if (kind == "run") {
+    message = read_run(fields);
+  } else if (kind == "ready") {
+    message = Ready{};
+  } else if (kind == "done") {
+    message = read_done(fields);
+  } else if (kind == "refusal") {
+    message = Refusal{fields.text("why")};
+  } else {
+    fields.fail("message");
+  }
+  if (!fields.failure().empty()) return refuse(fields.failure());
+  return message;
+}
+
+}  // namespace sluice::perf

@@ -1,0 +1,61 @@
+// What a client is going to measure: sizes, how long, how much of it is checked; and how messages
+// are laid out in a region. Arithmetic only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/status.h"
+#include "src/base/settings.h"
+
+namespace sluice::perf {
+
+inline constexpr std::uint64_t kLargestMessage = 8ull << 30;   // bytes
+inline constexpr std::uint64_t kMostMessages = 1'000'000'000;  // in one run
+inline constexpr std::uint32_t kMostDepth = 256;
+
+enum class Verify : std::uint8_t { kFirst, kAll, kNone };
+enum class Phase : std::uint8_t {
+  kBandwidth,  // `depth` messages outstanding, one way or both.
+  kLatency,    // One message at a time, there and back.
+};
+
+struct Plan {
+  std::vector<std::uint64_t> sizes;  // bytes
+  std::uint64_t iterations = 0;      // 0: as many as phase_seconds take
+  std::uint64_t warmup = 0;          // At least so many messages before.
+  std::uint32_t depth = 1;
+  double phase_seconds = 1;
+  Verify verify = Verify::kFirst;
+  bool both_directions = false;
+};
+
+// kInvalidArgument names the size that is none, or too large.
+Result<Plan> make_plan(const PerfOptions& options, bool both_directions);
+Result<std::vector<std::uint64_t>> parse_sizes(std::string_view list);
+
+// Where the messages of a run lie in a region: message i at (i modulo slots) * stride.
+struct Layout {
+  std::uint64_t region_bytes = 0;
+  std::uint64_t stride = 0;
+  std::uint64_t slots = 0;
+
+  [[nodiscard]] std::uint64_t offset(std::uint64_t message) const {
+    return message % slots * stride;
+  }
+};
+
+// A region of 64 MiB, or twice `size` if that is more, so that messages do not stay in the cache;
+// once `size` where `available` memory (bytes) is short. kUnavailable where even that is too much.
+Result<Layout> make_layout(std::uint64_t size, std::uint64_t available);
+
+// How many messages fill `seconds`, after `messages` took `took` seconds. 1 to kMostMessages.
+[[nodiscard]] std::uint64_t messages_for(double seconds, std::uint64_t messages, double took);
+
+// How many of a run's messages are checked when it is the first of its phase, or a later one.
+[[nodiscard]] std::uint64_t checked_in_first(Verify verify, std::uint64_t count);
+[[nodiscard]] std::uint64_t checked_in_later(Verify verify, std::uint64_t count);
+
+}  // namespace sluice::perf

@@ -1,0 +1,99 @@
+#include "tools/perf/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace sluice::perf {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::uint64_t kMiB = 1 << 20;
+constexpr std::uint64_t kGiB = 1 << 30;
+
+TEST(ParseSizes, Lists) {
+  EXPECT_THAT(*parse_sizes("8"), ElementsAre(8u));
+  EXPECT_THAT(*parse_sizes("0,64K,1MiB,8G"), ElementsAre(0u, 65536u, kMiB, 8 * kGiB));
+}
+
+TEST(ParseSizes, RefusesAndNamesTheRange) {
+  for (const char* bad :
+       {"", ",", "8,", ",8", "8,,8", "8 ,8", "x", "-1", "8G1", "9G", "8589934593"}) {
+    const auto sizes = parse_sizes(bad);
+    ASSERT_FALSE(sizes.ok()) << bad;
+    EXPECT_EQ(sizes.status().code(), StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(sizes.status().message()), HasSubstr("legal are 0 to 8 GiB")) << bad;
+  }
+}
+
+TEST(MakePlan, TakesOverWhatWasAsked) {
+  PerfOptions options;
+  options.perf_size = "1M";
+  options.perf_phase_ms = 250;
+  options.perf_verify = "all";
+  options.perf_iterations = 7;
+  const auto plan = make_plan(options, true);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_THAT(plan->sizes, ElementsAre(kMiB));
+  EXPECT_DOUBLE_EQ(plan->phase_seconds, 0.25);
+  EXPECT_EQ(plan->verify, Verify::kAll);
+  EXPECT_EQ(plan->iterations, 7u);
+  EXPECT_TRUE(plan->both_directions);
+
+  options.perf_verify = "some";
+  EXPECT_EQ(make_plan(options, false).status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST(MakeLayout, MessagesNeverOverlapNorLeaveTheRegion) {
+  for (const std::uint64_t size :
+       {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{63}, std::uint64_t{65}, 32 * kMiB - 1,
+        32 * kMiB + 1, 64 * kMiB, kLargestMessage}) {
+    for (const std::uint64_t available : {200 * kMiB, 3 * kGiB, 11 * kGiB, 64 * kGiB}) {
+      const auto layout = make_layout(size, available);
+      if (!layout.ok()) {
+        EXPECT_GT(size, available / 2);
+        continue;
+      }
+      ASSERT_GE(layout->slots, 1u);
+      EXPECT_GE(layout->stride, size);
+      EXPECT_EQ(layout->stride % 64, 0u);
+      EXPECT_LE(layout->offset(layout->slots - 1) + size, layout->region_bytes);
+      EXPECT_EQ(layout->offset(layout->slots), 0u);
+      EXPECT_LE(layout->region_bytes, available / 4 * 3);
+    }
+  }
+}
+
+TEST(MakeLayout, RegionDefeatsTheCacheWhereMemoryAllows) {
+  EXPECT_EQ(make_layout(8, 24 * kGiB)->region_bytes, 64 * kMiB);
+  EXPECT_EQ(make_layout(64 * kMiB, 24 * kGiB)->slots, 2u);
+  EXPECT_EQ(make_layout(8 * kGiB, 40 * kGiB)->slots, 2u);
+  EXPECT_EQ(make_layout(8 * kGiB, 16 * kGiB)->slots, 1u);
+  const auto refused = make_layout(8 * kGiB, 10 * kGiB);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.status().code(), StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("8589934592 bytes"));
+}
+
+TEST(MessagesFor, ScalesAndStaysInRange) {
+  EXPECT_EQ(messages_for(1.0, 10, 0.1), 100u);
+  EXPECT_EQ(messages_for(1.0, 1, 5.0), 1u);
+  EXPECT_EQ(messages_for(1.0, 1000, 0), kMostMessages);
+  EXPECT_EQ(messages_for(0, 0, 0), 1u);
+  EXPECT_EQ(messages_for(std::numeric_limits<double>::quiet_NaN(), 1, 1), 1u);
+}
+
+TEST(Checked, FollowsVerify) {
+  EXPECT_EQ(checked_in_first(Verify::kFirst, 3), 3u);
+  EXPECT_EQ(checked_in_later(Verify::kFirst, 3), 0u);
+  EXPECT_EQ(checked_in_first(Verify::kAll, 3), 3u);
+  EXPECT_EQ(checked_in_later(Verify::kAll, 3), 3u);
+  EXPECT_EQ(checked_in_first(Verify::kNone, 3), 0u);
+  EXPECT_EQ(checked_in_later(Verify::kNone, 3), 0u);
+}
+
+}  // namespace
+}  // namespace sluice::perf
