@@ -1,0 +1,195 @@
+#include "src/net/tcp/chunk_pump.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <system_error>
+
+#include "src/base/check.h"
+#include "src/base/log.h"
+
+namespace sluice {
+namespace {
+
+// A chunk that is finished while others are still to come is told after this time at the latest
+// when the next one finishes, so that slow networks do not make the engine wait for half a window.
+constexpr Nanoseconds kLongestSilence = from_ms(1);
+
+}  // namespace
+
+ChunkPump::ChunkPump(std::unique_ptr<ChunkStream> stream, Doorbell& doorbell, PumpOptions options)
+    : stream_(std::move(stream)), doorbell_(doorbell), options_(std::move(options)) {}
+
+Result<std::unique_ptr<ChunkPump>> ChunkPump::create(std::unique_ptr<ChunkStream> stream,
+                                                     Doorbell& doorbell, PumpOptions options) {
+  SLUICE_CHECK(options.window >= 1 && options.window <= kMostInFlight, "window {}", options.window);
+  std::unique_ptr<ChunkPump> pump(new ChunkPump(std::move(stream), doorbell, std::move(options)));
+  if (Status status = pump->start(); !status.ok()) return status;
+  return pump;
+}
+
+Status ChunkPump::start() {
+  // A signal is the program's, never ours: the helper inherits a mask with all of them blocked.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  Status status;
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    status = Status::from_errno(error.code().value(), "a helper thread");
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (status.ok()) ::pthread_setname_np(thread_.native_handle(), options_.thread_name.c_str());
+  return status;
+}
+
+ChunkPump::~ChunkPump() {
+  if (!thread_.joinable()) return;
+  if (in_flight() > 0) stream_->shut_down();
+  end();
+  thread_.join();
+}
+
+PostAnswer ChunkPump::post(std::byte* at_byte, std::uint64_t bytes) {
+  SLUICE_CHECK(bytes <= kLargestTcpChunk, "{}: chunk of {} bytes", options_.name, bytes);
+  if (ending() || ended_.load(std::memory_order_acquire)) return PostAnswer::kFailed;
+  if (in_flight() >= options_.window) return PostAnswer::kBusy;
+  at(posted_) = Chunk{at_byte, bytes, 0};
+  ++posted_;
+  return PostAnswer::kPosted;
+}
+
+void ChunkPump::hand_over() {
+  if (handed_.load(std::memory_order_relaxed) == posted_ || ending()) return;
+  handed_.store(posted_, std::memory_order_seq_cst);
+  wake_helper();
+}
+
+bool ChunkPump::move_inline() {
+  const std::uint64_t next = finished_.load(std::memory_order_seq_cst);
+  if (next != handed_.load(std::memory_order_relaxed) || next == posted_ || ending()) return false;
+  switch (stream_->move(at(next), ChunkStream::Wait::kNo)) {
+    case Move::kAll:
+      // finished_ first: the helper must never see a handed_ that is ahead of it.
+      finished_.store(next + 1, std::memory_order_seq_cst);
+      handed_.store(next + 1, std::memory_order_seq_cst);
+      return true;
+    case Move::kNotYet:
+      return false;
+    case Move::kFailed:
+      inline_failure_ = stream_->failure();
+      SLUICE_LOG(kWarning, "tcp", "{}: {}", options_.name, inline_failure_.to_string());
+      end();
+      return false;
+  }
+  return false;
+}
+
+TestAnswer ChunkPump::test_oldest(std::uint64_t& bytes) {
+  const std::uint64_t oldest = reported();
+  SLUICE_CHECK(oldest < posted_, "{}: nothing is posted", options_.name);
+  // ended_ first: what the helper finished before it ended is Done, not Failed.
+  const bool ended = ended_.load(std::memory_order_seq_cst);
+  const bool done = oldest < finished_.load(std::memory_order_seq_cst);
+  if (!done && !ended) return TestAnswer::kPending;
+  bytes = at(oldest).moved;
+  reported_.store(oldest + 1, std::memory_order_relaxed);
+  return done ? TestAnswer::kDone : TestAnswer::kFailed;
+}
+
+void ChunkPump::abort() {
+  if (ending()) return;
+  // What has failed by itself keeps its own reason.
+  if (!ended_.load(std::memory_order_acquire)) aborted_ = true;
+  stream_->shut_down();
+  end();
+}
+
+Status ChunkPump::failure() const {
+  if (!inline_failure_.ok()) return inline_failure_;
+  if (aborted_) return {StatusCode::kClosed, "the channel was aborted"};
+  if (ended_.load(std::memory_order_acquire)) return stream_->failure();
+  return {};
+}
+
+void ChunkPump::end() {
+  ending_.store(true, std::memory_order_seq_cst);
+  wake_helper();
+}
+
+// The same bargain as the Doorbell's: we write handed_ (or ending_) and read asleep_, the helper
+// writes asleep_ and reads handed_ (and ending_).
+void ChunkPump::wake_helper() {
+  if (asleep_.load(std::memory_order_seq_cst) == 0) return;
+  asleep_.store(0, std::memory_order_seq_cst);
+  asleep_.notify_one();
+}
+
+void ChunkPump::run() {
+  while (wait_for_work()) {
+    const std::uint64_t next = finished_.load(std::memory_order_relaxed);
+    if (stream_->move(at(next), ChunkStream::Wait::kYes) != Move::kAll) {
+      if (!ending()) {
+        SLUICE_LOG(kWarning, "tcp", "{}: {}", options_.name, stream_->failure().to_string());
+      }
+      break;
+    }
+    finish(next + 1);
+  }
+  ended_.store(true, std::memory_order_seq_cst);
+  doorbell_.ring();
+}
+
+void ChunkPump::finish(std::uint64_t finished) {
+  finished_.store(finished, std::memory_order_seq_cst);
+  if (!doorbell_.armed()) return;
+  // Waking a thread costs more than moving a small chunk: only when nothing is left to move, when
+  // what is to be reported has become as much as what is still to move, or after a silence.
+  const std::uint64_t handed = handed_.load(std::memory_order_relaxed);
+  const std::uint64_t reported = reported_.load(std::memory_order_relaxed);
+  const Nanoseconds now = SystemClock().now();
+  if (finished < handed && finished - reported < handed - finished &&
+      now - last_ring_ < kLongestSilence) {
+    return;
+  }
+  last_ring_ = now;
+  doorbell_.ring();
+}
+
+// handed_ first: it only ever rises, and never above a finished_ that was read before it, unless
+// there is work.
+bool ChunkPump::has_work() const {
+  const std::uint64_t handed = handed_.load(std::memory_order_seq_cst);
+  return finished_.load(std::memory_order_relaxed) < handed;
+}
+
+// False: to end.
+bool ChunkPump::wait_for_work() {
+  bool may_spin = options_.spin_us > 0 && finished_.load(std::memory_order_relaxed) > 0;
+  for (;;) {
+    if (ending_.load(std::memory_order_seq_cst)) return false;
+    if (has_work()) return true;
+    if (may_spin && spin_for_work()) continue;
+    may_spin = false;
+    asleep_.store(1, std::memory_order_seq_cst);
+    if (!has_work() && !ending_.load(std::memory_order_seq_cst)) asleep_.wait(1);
+    asleep_.store(0, std::memory_order_relaxed);
+  }
+}
+
+// sched_yield() leaves the core to whoever wants it; a pause loop would not. True: there is work,
+// or an end.
+bool ChunkPump::spin_for_work() {
+  const SystemClock clock;
+  const Nanoseconds until = clock.now() + from_us(options_.spin_us);
+  do {
+    if (has_work() || ending_.load(std::memory_order_relaxed)) return true;
+    ::sched_yield();
+  } while (clock.now() < until);
+  return false;
+}
+
+}  // namespace sluice

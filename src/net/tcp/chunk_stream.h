@@ -1,0 +1,93 @@
+// The bytes of a data socket after its hello: chunks in order, each behind a header. Nothing here
+// knows of threads; whoever calls move() has the socket and the stream for itself.
+//
+//   chunk := { u32 length, u32 number } little-endian, then `length` bytes
+//
+// `number` counts the chunks of the connection from 0 and wraps: a stream that lost its place is
+// noticed. The receiver needs the length because it may have posted more room than is sent.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "sluice/status.h"
+#include "src/base/fd.h"
+
+namespace sluice {
+
+inline constexpr std::uint64_t kLargestTcpChunk = std::uint64_t{1} << 30;
+
+struct Chunk {
+  std::byte* at = nullptr;
+  std::uint64_t bytes = 0;  // To send, or room for.
+  std::uint64_t moved = 0;  // Of its payload, so far.
+};
+
+enum class Move : std::uint8_t {
+  kAll,     // The chunk is through.
+  kNotYet,  // The socket would block. Call again with the same chunk.
+  kFailed,  // failure() says why; the stream is dead.
+};
+
+class ChunkStream {
+ public:
+  explicit ChunkStream(Fd socket) : socket_(std::move(socket)) {}
+  virtual ~ChunkStream() = default;
+  ChunkStream(const ChunkStream&) = delete;
+  ChunkStream& operator=(const ChunkStream&) = delete;
+
+  enum class Wait : std::uint8_t { kNo, kYes };
+  // Moves the next chunk, or what is left of it. With Wait::kYes it blocks and never says kNotYet.
+  virtual Move move(Chunk& chunk, Wait wait) = 0;
+
+  // Makes a move() that blocks in another thread return, and all later ones fail. Thread-safe.
+  void shut_down() const;
+
+  [[nodiscard]] int fd() const { return socket_.get(); }
+  [[nodiscard]] const Status& failure() const { return failure_; }
+
+ protected:
+  static constexpr std::size_t kHeaderBytes = 8;
+  Move fail(Status failure) {
+    failure_ = std::move(failure);
+    return Move::kFailed;
+  }
+
+  Fd socket_;
+  std::array<std::byte, kHeaderBytes> header_{};
+  std::size_t header_bytes_ = 0;  // Of header_, sent or received.
+  std::uint32_t number_ = 0;      // Of the chunk that is next or under way.
+
+ private:
+  Status failure_;
+};
+
+class SendStream final : public ChunkStream {
+ public:
+  using ChunkStream::ChunkStream;
+  // Done when the kernel has copied the chunk.
+  Move move(Chunk& chunk, Wait wait) override;
+};
+
+class RecvStream final : public ChunkStream {
+ public:
+  using ChunkStream::ChunkStream;
+  // Done when the chunk is in place. Also receives the next header if it came along, which spares
+  // a steady stream a system call per chunk.
+  Move move(Chunk& chunk, Wait wait) override;
+
+ private:
+  Move end_of_stream(const Chunk& chunk);
+  // Checks the header that has arrived in full against the chunk that it met.
+  Move check_header(const Chunk& chunk);
+  Move finish_chunk();
+
+  std::uint64_t length_ = 0;  // Of the chunk under way, once checked_.
+  bool checked_ = false;      // header_ is complete and was found good.
+  std::array<std::byte, kHeaderBytes> next_header_{};
+  std::size_t next_header_bytes_ = 0;
+};
+
+}  // namespace sluice
