@@ -236,8 +236,13 @@ void pump(TcpNet& net, std::vector<Lane<Channel>>& lanes, std::uint64_t chunk, N
   }
 }
 
+struct Spent {
+  double wall_seconds;
+  double cpu_seconds;
+};
+
 template <typename Channel, typename Make>
-double bulk_side(const Arguments& arguments, TcpNet& net, int fd, std::byte* region, Make make) {
+Spent bulk_side(const Arguments& arguments, TcpNet& net, int fd, std::byte* region, Make make) {
   std::vector<Lane<Channel>> lanes(arguments.connections);
   const std::uint64_t part = std::max<std::uint64_t>(arguments.region / lanes.size(), 1);
   for (std::size_t i = 0; i < lanes.size(); ++i) {
@@ -249,9 +254,11 @@ double bulk_side(const Arguments& arguments, TcpNet& net, int fd, std::byte* reg
   auto memory = net.register_memory({region, arguments.region}, Memory::kHost);
   if (!memory.ok()) die(memory.status().to_string());
   meet(fd);
-  const double start = cpu_seconds();
+  const SystemClock clock;
+  const Nanoseconds start = clock.now();
+  const double cpu_start = cpu_seconds();
   pump(net, lanes, arguments.size, **memory);
-  return cpu_seconds() - start;
+  return {static_cast<double>(clock.now() - start) * 1e-9, cpu_seconds() - cpu_start};
 }
 
 void run_bulk(const Arguments& arguments, TcpNet& net, int fd, bool child) {
@@ -260,29 +267,21 @@ void run_bulk(const Arguments& arguments, TcpNet& net, int fd, bool child) {
   if (region == MAP_FAILED) die("mmap");
   std::memset(region, 1, arguments.region);
   if (child) {
-    const double cpu = bulk_side<SendChannel>(arguments, net, fd, region, connect_one);
-    tell(fd, &cpu, sizeof(cpu));
+    const Spent spent = bulk_side<SendChannel>(arguments, net, fd, region, connect_one);
+    tell(fd, &spent, sizeof(spent));
     return;
   }
-  const SystemClock clock;
-  Nanoseconds start = 0;
-  const auto make = [&](TcpNet& n, int s) {
-    auto channel = accept_one(n, s);
-    start = clock.now();
-    return channel;
-  };
-  double cpu = bulk_side<RecvChannel>(arguments, net, fd, region, make);
-  const double wall = static_cast<double>(clock.now() - start) * 1e-9;
-  double peer_cpu = 0;
-  hear(fd, &peer_cpu, sizeof(peer_cpu));
-  cpu += peer_cpu;
+  const Spent spent = bulk_side<RecvChannel>(arguments, net, fd, region, accept_one);
+  Spent peer{};
+  hear(fd, &peer, sizeof(peer));
   const double gbytes =
       static_cast<double>(arguments.bytes / arguments.connections * arguments.connections) * 1e-9;
   std::printf(arguments.json ? "{\"mode\": \"bulk\", \"connections\": %llu, \"size_bytes\": %llu, "
                                "\"gbytes_per_s\": %.4f, \"cpu_s_per_gb\": %.4f}\n"
                              : "bulk  %llu connections  %llu bytes  %.2f GB/s  %.3f CPU-s/GB\n",
               static_cast<unsigned long long>(arguments.connections),
-              static_cast<unsigned long long>(arguments.size), gbytes / wall, cpu / gbytes);
+              static_cast<unsigned long long>(arguments.size), gbytes / spent.wall_seconds,
+              (spent.cpu_seconds + peer.cpu_seconds) / gbytes);
 }
 
 template <typename Channel>
