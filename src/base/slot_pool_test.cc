@@ -124,7 +124,7 @@ TEST(SlotPoolTest, AgreesWithAMapOverManyLives) {
   std::vector<std::uint64_t> dead;
   std::set<std::uint64_t> ever;
   std::mt19937_64 random(7);
-  for (int step = 0; step < 100'000; ++step) {
+  for (int step = 0; step < 30'000; ++step) {
     if (random() % 2 == 0) {
       const std::uint64_t id = pool.acquire();
       ASSERT_EQ(id == 0, live.size() == 37);
@@ -143,7 +143,7 @@ TEST(SlotPoolTest, AgreesWithAMapOverManyLives) {
       ASSERT_EQ(pool.find(dead[random() % dead.size()]), nullptr);
     }
   }
-  EXPECT_GT(ever.size(), 10'000u);
+  EXPECT_GT(ever.size(), 3'000u);
 }
 
 TEST(SlotPoolDeathTest, MoreSlotsThanAnIdCanNameIsABug) {

@@ -82,7 +82,7 @@ TEST(FragmentsFitTest, AgreesWithTheRuleOnHostileNumbers) {
       0, 1, 2, 3, 1ull << 32, (1ull << 63) - 1, 1ull << 63, kMax - 2, kMax - 1, kMax};
   const auto any = [&] { return numbers[random() % std::size(numbers)]; };
   int fitting = 0;
-  for (int round = 0; round < 300'000; ++round) {
+  for (int round = 0; round < 100'000; ++round) {
     Case c{{}, any(), any(), any()};
     for (std::uint64_t count = random() % 4; count > 0; --count) {
       c.fragments.push_back({any(), any(), any()});
@@ -90,7 +90,7 @@ TEST(FragmentsFitTest, AgreesWithTheRuleOnHostileNumbers) {
     ASSERT_EQ(fits(c), fits_by_the_rule(c)) << "round " << round;
     fitting += fits(c) ? 1 : 0;
   }
-  EXPECT_GT(fitting, 100);  // Or the numbers say nothing about the cases that fit.
+  EXPECT_GT(fitting, 50);  // Or the numbers say nothing about the cases that fit.
 }
 
 std::vector<std::byte> random_bytes(std::size_t count, std::mt19937_64& random) {

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs sluice, moves it elsewhere, and builds and runs an example against it, found once by
+# CMake and once by pkg-config.
+#   install_test.sh CMAKE BUILD_FOLDER EXAMPLE_FOLDER      with CXX and CXXFLAGS set
+set -euo pipefail
+cmake=$1 build=$2 example=$3
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+"$cmake" --install "$build" --prefix "$work/first" >/dev/null
+mv "$work/first" "$work/moved"
+
+echo "by find_package:"
+"$cmake" -S "$example" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/moved" \
+  -DCMAKE_DISABLE_FIND_PACKAGE_fmt=ON -DCMAKE_BUILD_TYPE=Release >/dev/null
+"$cmake" --build "$work/build" >/dev/null
+"$work/build/ping"
+
+echo "by pkg-config:"
+pc=$(dirname "$(find "$work/moved" -name sluice.pc)")
+for static in "" --static; do
+  read -ra flags <<<"$(PKG_CONFIG_PATH=$pc pkg-config $static --cflags --libs sluice)"
+  # shellcheck disable=SC2086
+  "$CXX" -std=c++20 $CXXFLAGS -o "$work/ping" "$example/ping.cc" "${flags[@]}"
+  "$work/ping"
+done
+
+echo "the command:"
+"$work/moved/bin/sluice" --version
