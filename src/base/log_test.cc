@@ -59,6 +59,12 @@ TEST_F(LogTest, ArgumentsOfALevelThatIsOffAreNotEvaluated) {
   EXPECT_THAT(lines, ElementsAre("debug net 1"));
 }
 
+TEST_F(LogTest, CallingWithoutTheMacroObeysTheLevelToo) {
+  log(LogLevel::kInfo, "net", "channel {}", 1);
+  log(LogLevel::kError, "net", "channel {}", 2);
+  EXPECT_THAT(lines, ElementsAre("error net channel 2"));
+}
+
 TEST_F(LogTest, APeerCannotForgeALine) {
   const std::string name = "evil\nerror engine forged\r\x1b[2J\t\x7f" + std::string(1, '\0') + "ä";
   SLUICE_LOG(kError, "engine", "peer {} connected", name);
