@@ -15,8 +15,8 @@ constexpr std::uint32_t kHandleMagic = 0x48544c53;  // "SLTH"
 constexpr std::uint32_t kHelloMagic = 0x44544c53;   // "SLTD"
 constexpr std::size_t kLongestHost = 80;            // IPv6 with an interface name has 62.
 
-Nonce read_nonce(ByteReader& reader) {
-  Nonce nonce{};
+DataNonce read_nonce(ByteReader& reader) {
+  DataNonce nonce{};
   const auto bytes = reader.bytes(nonce.size());
   std::copy(bytes.begin(), bytes.end(), nonce.begin());
   return nonce;
@@ -37,14 +37,14 @@ Status check_prefix(ByteReader& reader, std::uint32_t magic, const char* what) {
 
 }  // namespace
 
-Nonce random_nonce() {
+DataNonce random_data_nonce() {
   SLUICE_CHECK(::sodium_init() >= 0, "no source of random bytes");
-  Nonce nonce;
+  DataNonce nonce;
   ::randombytes_buf(nonce.data(), nonce.size());
   return nonce;
 }
 
-bool same_nonce(const Nonce& a, const Nonce& b) {
+bool same_data_nonce(const DataNonce& a, const DataNonce& b) {
   return ::sodium_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 

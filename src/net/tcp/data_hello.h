@@ -20,15 +20,15 @@
 namespace sluice {
 
 // Names one Listener, and proves that the connecting end was given its handle.
-using Nonce = std::array<std::byte, 16>;
-Nonce random_nonce();
+using DataNonce = std::array<std::byte, 16>;
+DataNonce random_data_nonce();
 // In a time that does not tell where they differ.
-bool same_nonce(const Nonce& a, const Nonce& b);
+bool same_data_nonce(const DataNonce& a, const DataNonce& b);
 
 inline constexpr std::uint16_t kDataVersion = 1;
 
 struct DataHandle {
-  Nonce nonce;
+  DataNonce nonce;
   SocketAddress address;
   std::uint16_t abilities = 0;
 };
@@ -41,7 +41,7 @@ EncodedHandle encode_handle(const DataHandle& handle);
 Result<DataHandle> decode_handle(std::span<const std::byte> bytes);
 
 struct DataHello {
-  Nonce nonce;
+  DataNonce nonce;
   std::uint16_t features = 0;
 };
 inline constexpr std::size_t kHelloBytes = 24;

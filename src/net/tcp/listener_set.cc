@@ -143,7 +143,7 @@ void ListenerSet::match(Pending& pending) {
   const Result<DataHello> hello = decode_hello(pending.hello);
   if (!hello.ok()) return refuse(pending, hello.status().message());
   for (Entry* entry : waiting_) {
-    if (!same_nonce(entry->nonce, hello->nonce)) continue;
+    if (!same_data_nonce(entry->nonce, hello->nonce)) continue;
     wake_.remove(pending.socket.get());
     entry->socket = std::move(pending.socket);
     entry->hello = *hello;

@@ -23,7 +23,7 @@ class ListenerSet {
 
   // A Listener as the set knows it. Its owner keeps it in place while it is in the set.
   struct Entry {
-    Nonce nonce = random_nonce();
+    DataNonce nonce = random_data_nonce();
     Fd socket;  // Valid once its sender has come: non-blocking, past the hello.
     DataHello hello;
     SocketAddress remote;
