@@ -3,6 +3,7 @@
 # CMake and once by pkg-config.
 #   install_test.sh CMAKE BUILD_FOLDER EXAMPLE_FOLDER      with CXX and CXXFLAGS set
 set -euo pipefail
+# shellcheck disable=SC2086  # CXXFLAGS is a list.
 cmake=$1 build=$2 example=$3
 
 work=$(mktemp -d)
@@ -21,10 +22,15 @@ echo "by pkg-config:"
 pc=$(dirname "$(find "$work/moved" -name sluice.pc)")
 for static in "" --static; do
   read -ra flags <<<"$(PKG_CONFIG_PATH=$pc pkg-config $static --cflags --libs sluice)"
-  # shellcheck disable=SC2086
   "$CXX" -std=c++20 $CXXFLAGS -o "$work/ping" "$example/ping.cc" "${flags[@]}"
   "$work/ping"
 done
+
+# The archive holds the objects of every folder: no two may define the same name.
+echo "with every object:"
+"$CXX" -std=c++20 $CXXFLAGS -o "$work/ping" "$example/ping.cc" -Wl,--whole-archive "${flags[@]}" \
+  -Wl,--no-whole-archive
+"$work/ping"
 
 echo "the command:"
 "$work/moved/bin/sluice" --version
