@@ -299,6 +299,10 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 std::span<const Setting> settings() { return kSettings; }
 std::span<const Setting> perf_settings() { return kPerfSettings; }
 
+std::uint32_t default_channels() {
+  return static_cast<std::uint32_t>(std::clamp(::sysconf(_SC_NPROCESSORS_ONLN), 2L, 8L));
+}
+
 Status set_option(Options& options, std::string_view name, std::string_view value) {
   return set_by_name(options, name, value);
 }

@@ -25,6 +25,10 @@ struct PerfOptions {
   std::uint16_t perf_port = 20000;     // Where the server listens.
 };
 
+// What `channels` = 0 stands for on this machine: one a core keeps all busy; fewer than two would
+// leave a core idle while the other waits.
+[[nodiscard]] std::uint32_t default_channels();
+
 // As settings(), set_option(), get_option(), options_from_environment() and validate().
 [[nodiscard]] std::span<const Setting> perf_settings();
 Status set_option(PerfOptions& options, std::string_view name, std::string_view value);

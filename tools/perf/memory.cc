@@ -27,7 +27,8 @@ Result<Buffer> Buffer::allocate(std::size_t bytes, Memory kind) {
     return Status(StatusCode::kUnavailable,
                   fmt::format("no {} memory on this machine", to_string(kind)));
   }
-  const std::size_t length = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  const std::size_t unit = bytes < kHugePage ? kPage : kHugePage;
+  const std::size_t length = (bytes + unit - 1) / unit * unit;
   void* base = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) {
     return Status(StatusCode::kUnavailable,

@@ -55,17 +55,26 @@ Result<Plan> make_plan(const PerfOptions& options, bool both_directions) {
   return plan;
 }
 
-Result<Layout> make_layout(std::uint64_t size, std::uint64_t available) {
+Lane Layout::send_lane() const { return slots < 2 ? only_lane() : Lane{0, stride, slots / 2}; }
+
+Lane Layout::recv_lane() const {
+  return slots < 2 ? only_lane() : Lane{slots / 2 * stride, stride, slots / 2};
+}
+
+Result<Layout> make_layout(std::uint64_t size, std::uint64_t least_slots, std::uint64_t available) {
   const std::uint64_t stride = std::max(round_up(size, kAlignment), kAlignment);
-  Layout layout{.region_bytes = std::max(kSmallestRegion, 2 * stride), .stride = stride};
+  const std::uint64_t least = least_slots * stride;
+  Layout layout{
+      .region_bytes = std::max(kSmallestRegion, 2 * stride), .stride = stride, .slots = 0};
   if (layout.region_bytes > available / 2) {
-    layout.region_bytes = std::max(std::min(kSmallestRegion, available / 2), stride);
+    layout.region_bytes = std::max(std::min(kSmallestRegion, available / 2), least);
   }
   if (layout.region_bytes > available / 4 * 3) {
-    return Status(StatusCode::kUnavailable,
-                  fmt::format("messages of {} bytes need {} bytes of memory, and {} bytes are free "
-                              "(a quarter of them is left alone)",
-                              size, layout.region_bytes, available));
+    return Status(
+        StatusCode::kUnavailable,
+        fmt::format("messages of {} bytes need {} bytes of memory, and of {} bytes free no "
+                    "more than three quarters are taken",
+                    size, layout.region_bytes, available));
   }
   layout.slots = layout.region_bytes / stride;
   return layout;

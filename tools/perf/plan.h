@@ -36,20 +36,35 @@ struct Plan {
 Result<Plan> make_plan(const PerfOptions& options, bool both_directions);
 Result<std::vector<std::uint64_t>> parse_sizes(std::string_view list);
 
-// Where the messages of a run lie in a region: message i at (i modulo slots) * stride.
+// Where the messages of one direction lie in a region: message i in slot i modulo `slots`.
+struct Lane {
+  std::uint64_t first = 0;   // bytes
+  std::uint64_t stride = 0;  // bytes
+  std::uint64_t slots = 0;
+
+  [[nodiscard]] std::uint64_t offset(std::uint64_t message) const {
+    return first + message % slots * stride;
+  }
+};
+
+// How a region is divided into slots for messages of one size.
 struct Layout {
   std::uint64_t region_bytes = 0;
   std::uint64_t stride = 0;
   std::uint64_t slots = 0;
 
-  [[nodiscard]] std::uint64_t offset(std::uint64_t message) const {
-    return message % slots * stride;
-  }
+  // Lanes that share no slot. With one slot, they are the same: enough for messages that go there
+  // and back one at a time.
+  [[nodiscard]] Lane send_lane() const;
+  [[nodiscard]] Lane recv_lane() const;
+  // The whole region, for messages that go one way.
+  [[nodiscard]] Lane only_lane() const { return {0, stride, slots}; }
 };
 
 // A region of 64 MiB, or twice `size` if that is more, so that messages do not stay in the cache;
-// once `size` where `available` memory (bytes) is short. kUnavailable where even that is too much.
-Result<Layout> make_layout(std::uint64_t size, std::uint64_t available);
+// less where `available` memory (bytes) is short, but always `least_slots` messages. kUnavailable
+// where even that is too much.
+Result<Layout> make_layout(std::uint64_t size, std::uint64_t least_slots, std::uint64_t available);
 
 // How many messages fill `seconds`, after `messages` took `took` seconds. 1 to kMostMessages.
 [[nodiscard]] std::uint64_t messages_for(double seconds, std::uint64_t messages, double took);

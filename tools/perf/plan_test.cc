@@ -52,30 +52,36 @@ TEST(MakeLayout, MessagesNeverOverlapNorLeaveTheRegion) {
        {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{63}, std::uint64_t{65}, 32 * kMiB - 1,
         32 * kMiB + 1, 64 * kMiB, kLargestMessage}) {
     for (const std::uint64_t available : {200 * kMiB, 3 * kGiB, 11 * kGiB, 64 * kGiB}) {
-      const auto layout = make_layout(size, available);
+      const auto layout = make_layout(size, 2, available);
       if (!layout.ok()) {
-        EXPECT_GT(size, available / 2);
+        EXPECT_GT(2 * size, available / 4);
         continue;
       }
-      ASSERT_GE(layout->slots, 1u);
-      EXPECT_GE(layout->stride, size);
-      EXPECT_EQ(layout->stride % 64, 0u);
-      EXPECT_LE(layout->offset(layout->slots - 1) + size, layout->region_bytes);
-      EXPECT_EQ(layout->offset(layout->slots), 0u);
+      ASSERT_GE(layout->slots, 2u);
       EXPECT_LE(layout->region_bytes, available / 4 * 3);
+      EXPECT_EQ(layout->stride % 64, 0u);
+      const Lane send = layout->send_lane();
+      const Lane recv = layout->recv_lane();
+      for (const Lane& lane : {send, recv, layout->only_lane()}) {
+        EXPECT_GE(lane.stride, size);
+        EXPECT_LE(lane.offset(lane.slots - 1) + size, layout->region_bytes);
+        EXPECT_EQ(lane.offset(lane.slots), lane.first);
+      }
+      EXPECT_LE(send.offset(send.slots - 1) + send.stride, recv.first);
     }
   }
 }
 
 TEST(MakeLayout, RegionDefeatsTheCacheWhereMemoryAllows) {
-  EXPECT_EQ(make_layout(8, 24 * kGiB)->region_bytes, 64 * kMiB);
-  EXPECT_EQ(make_layout(64 * kMiB, 24 * kGiB)->slots, 2u);
-  EXPECT_EQ(make_layout(8 * kGiB, 40 * kGiB)->slots, 2u);
-  EXPECT_EQ(make_layout(8 * kGiB, 16 * kGiB)->slots, 1u);
-  const auto refused = make_layout(8 * kGiB, 10 * kGiB);
+  EXPECT_EQ(make_layout(8, 1, 24 * kGiB)->region_bytes, 64 * kMiB);
+  EXPECT_EQ(make_layout(64 * kMiB, 1, 24 * kGiB)->slots, 2u);
+  EXPECT_EQ(make_layout(8 * kGiB, 1, 40 * kGiB)->slots, 2u);
+  EXPECT_EQ(make_layout(8 * kGiB, 1, 16 * kGiB)->slots, 1u);
+  const auto refused = make_layout(8 * kGiB, 1, 10 * kGiB);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.status().code(), StatusCode::kUnavailable);
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("8589934592 bytes"));
+  EXPECT_FALSE(make_layout(8 * kGiB, 2, 16 * kGiB).ok());
 }
 
 TEST(MessagesFor, ScalesAndStaysInRange) {

@@ -1,0 +1,141 @@
+#include "tools/command_line.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace sluice::tools {
+namespace {
+
+const Setting* find_setting(std::string_view name) {
+  for (const auto table : {settings(), ::sluice::perf_settings()}) {
+    for (const Setting& setting : table) {
+      if (name == setting.name) return &setting;
+    }
+  }
+  return nullptr;
+}
+
+// "channels": "number" for a number, so that the help says what is expected.
+std::string type_of(const Setting& setting) {
+  if (std::string_view(setting.unit) == "bytes") return "BYTES";
+  return is_number(setting) ? "N" : "TEXT";
+}
+
+std::string help_of(const Setting& setting) {
+  if (!is_number(setting) && setting.choices[0] == '\0') return setting.why;
+  return fmt::format("{} ({})", setting.why, legal_values(setting));
+}
+
+// The subcommand that the command line came to.
+const CLI::App* deepest(const CLI::App* app) {
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  return app;
+}
+
+std::string path_of(const CLI::App* app) {
+  std::string path = app->get_name();
+  for (app = app->get_parent(); app != nullptr; app = app->get_parent()) {
+    path = app->get_name() + " " + path;
+  }
+  return path;
+}
+
+}  // namespace
+
+void complain(std::string_view sentence) {
+  std::fprintf(stderr, "sluice: %.*s\n", static_cast<int>(sentence.size()), sentence.data());
+}
+
+int fail(const Status& status) {
+  complain(status.message());
+  return kFailed;
+}
+
+int usage(const Status& status) {
+  complain(status.message());
+  return kUsage;
+}
+
+void SettingOptions::add(const std::string& flags, std::string_view name) {
+  const Setting& setting = *find_setting(name);
+  const std::string source = flags.substr(0, flags.find(','));
+  added_.emplace_back(name);
+  app_.add_option_function<std::string>(
+          flags,
+          [this, source, name = std::string(name)](const std::string& value) {
+            given_.push_back({name, value, source});
+          },
+          help_of(setting))
+      ->type_name(type_of(setting));
+}
+
+void SettingOptions::add_hidden(const Setting& setting) {
+  std::string flag = std::string("--") + setting.name;
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  add(flag, setting.name);
+  app_.get_option(flag)->group("");
+}
+
+void SettingOptions::add_rest() {
+  for (const Setting& setting : settings()) {
+    if (std::find(added_.begin(), added_.end(), setting.name) == added_.end()) add_hidden(setting);
+  }
+  app_.add_option("--set", assignments_,
+                  "Any setting that `sluice settings` lists; each is also an option: "
+                  "--peer-timeout-ms 5000")
+      ->type_name("NAME=VALUE")
+      ->take_all()
+      ->allow_extra_args(false);
+}
+
+Status SettingOptions::apply(InForce& in_force) const {
+  const auto set = [&](const std::string& name, const std::string& value,
+                       const std::string& source) { return in_force.set(name, value, source); };
+  for (const std::string& assignment : assignments_) {
+    const std::size_t equals = assignment.find('=');
+    if (equals == std::string::npos) {
+      return {StatusCode::kInvalidArgument,
+              fmt::format("--set {}: not of the form NAME=VALUE", assignment)};
+    }
+    Status status = set(assignment.substr(0, equals), assignment.substr(equals + 1), "--set");
+    if (!status.ok()) return status.with_context("--set");
+  }
+  for (const Given& given : given_) {
+    Status status = set(given.name, given.value, given.source);
+    if (!status.ok()) return status.with_context(given.source);
+  }
+  return {};
+}
+
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* at = deepest(&app);
+  const std::string see = fmt::format("(`{} --help` lists what there is)", path_of(at));
+  const std::vector<std::string> extras = app.remaining(true);
+  if (extras.empty()) return fmt::format("{} {}", error.what(), see);
+
+  std::vector<std::string> names;
+  for (const CLI::Option* option : at->get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  for (const CLI::App* subcommand : at->get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(subcommand->get_name());
+  }
+  std::string unknown = extras.front();
+  for (const std::string& extra : extras) {
+    if (extra.starts_with('-')) unknown = extra;
+  }
+  const std::string_view word = std::string_view(unknown).substr(0, unknown.find('='));
+  const bool is_option = word.starts_with('-');
+  std::vector<std::string_view> candidates;
+  for (const std::string& name : names) {
+    if (name.starts_with('-') == is_option) candidates.push_back(name);
+  }
+  const std::string_view nearest = nearest_name(candidates, word);
+  if (nearest.empty()) return fmt::format("{} is not expected here {}", word, see);
+  return fmt::format("{} is not {}, the nearest is {} {}", word,
+                     is_option ? "an option here" : "a command here", nearest, see);
+}
+
+}  // namespace sluice::tools

@@ -1,0 +1,59 @@
+// What the subcommands share of the command line: options made from the table of settings, and how a
+// command ends.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/status.h"
+#include "tools/in_force.h"
+
+namespace sluice::tools {
+
+// Exit statuses.
+inline constexpr int kDone = 0;
+inline constexpr int kFailed = 1;  // It was tried, and one sentence on stderr says what went wrong.
+inline constexpr int kUsage = 2;  // It was not tried: the command line or the environment is wrong.
+
+// One line on stderr.
+void complain(std::string_view sentence);
+int fail(const Status& status);
+int usage(const Status& status);
+
+// Options of one subcommand that are settings. Their values are taken as text and checked by the
+// table of settings, so that ranges and messages are the same wherever a value comes from.
+class SettingOptions {
+ public:
+  // Must outlive the parsing of `app`.
+  explicit SettingOptions(CLI::App& app) : app_(app) {}
+
+  // `flags` as for CLI11 ("--chunk,--chunk-bytes"); the help is the setting's own. The first flag is
+  // what `sluice settings` calls the source.
+  void add(const std::string& flags, std::string_view setting);
+  // Every engine setting that has no option yet under its own name, hidden from the help; and
+  // --set NAME=VALUE.
+  void add_rest();
+
+  // Sets what was given, in the order of the command line.
+  Status apply(InForce& in_force) const;
+
+ private:
+  struct Given {
+    std::string name;
+    std::string value;
+    std::string source;
+  };
+  void add_hidden(const Setting& setting);
+
+  CLI::App& app_;
+  std::vector<std::string> added_;
+  std::vector<std::string> assignments_;  // Of --set.
+  std::vector<Given> given_;
+};
+
+// The sentence for what CLI11 did not understand: names the nearest option or subcommand.
+[[nodiscard]] std::string explain(const CLI::App& app, const CLI::ParseError& error);
+
+}  // namespace sluice::tools

@@ -1,0 +1,20 @@
+// The subcommands, a file each: every one adds itself to the command line.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace sluice::tools {
+
+// What the command line chose to run; returns the exit status.
+using Action = std::function<int()>;
+
+// Each adds a subcommand to `parent`, which sets `action` when it is chosen. Both must outlive the
+// parsing.
+void add_settings_command(CLI::App& parent, Action& action);
+void add_perf_server_command(CLI::App& parent, Action& action);
+void add_perf_client_command(CLI::App& parent, Action& action);
+void add_perf_local_command(CLI::App& parent, Action& action);
+void add_perf_sweep_command(CLI::App& parent, Action& action);
+
+}  // namespace sluice::tools

@@ -1,0 +1,232 @@
+#include "tools/perf/client.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "src/base/settings.h"
+#include "tools/perf/statistics.h"
+
+namespace sluice::perf {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+// How long the server may take for what it does between messages: allocate, fill, check.
+constexpr std::chrono::milliseconds kAnswer{60'000};
+// The first run of the bandwidth phase, whose content is checked, fills the window if that takes no
+// more than this.
+constexpr std::uint64_t kFirstBytes = 64ull << 20;
+
+double seconds_since(SteadyClock::time_point start) {
+  return std::chrono::duration<double>(SteadyClock::now() - start).count();
+}
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return static_cast<std::uint64_t>(device()) << 32 | device();
+}
+
+}  // namespace
+
+struct Client::RunOutcome {
+  double seconds = 0;      // From the server's readiness to its word that it has everything.
+  double cpu_seconds = 0;  // Of both ends, meanwhile.
+  std::uint64_t checked = 0;
+  std::vector<double> samples;
+};
+
+struct Client::PhaseOutcome {
+  RunOutcome measured;
+  std::uint64_t count = 0;    // Messages measured.
+  std::uint64_t checked = 0;  // In all runs of the phase.
+};
+
+Result<std::unique_ptr<Client>> Client::connect(ClientOptions options) {
+  std::unique_ptr<Client> client(new Client(std::move(options)));
+  if (Status status = client->start(); !status.ok()) return status;
+  return client;
+}
+
+Client::Client(ClientOptions options) : options_(std::move(options)), seed_(random_seed()) {}
+
+Status Client::about_server(const Status& status) const {
+  // What this end's user did needs no name.
+  if (options_.interrupted()) return status;
+  return status.with_context(fmt::format("server {}", options_.server));
+}
+
+Status Client::start() {
+  Options engine = options_.engine;
+  engine.listen_port = 0;
+  engine.allow_anyone = 0;
+  if (engine.channels == 0) engine.channels = default_channels();
+  Result<std::unique_ptr<Driver>> driver = make_driver(engine, options_.threading);
+  if (!driver.ok()) return driver.status();
+  hub_ = std::make_unique<Hub>(driver.take(), options_.interrupted);
+  room_ = std::make_unique<Room>(*hub_, options_.memory);
+
+  Result<PeerId> peer{PeerId{}};
+  hub_->driver().run([&](Engine& one) { peer = one.connect(options_.address); });
+  if (!peer.ok()) return about_server(peer.status());
+  Result<std::unique_ptr<Link>> link = Link::make(*hub_, *peer, options_.server);
+  if (!link.ok()) return about_server(link.status());
+  link_ = link.take();
+  channels_ = engine.channels;
+  while (!link_->connected()) {
+    if (!link_->failure().ok()) return about_server(link_->failure());
+    if (Status status = hub_->pass(std::chrono::milliseconds(50)); !status.ok()) return status;
+  }
+  const Status status = wait_for_welcome();
+  return status.ok() ? status : about_server(status);
+}
+
+Status Client::wait_for_welcome() {
+  Status status = link_->listen();
+  if (status.ok()) status = link_->say(Start{});
+  bool told = false;
+  while (status.ok()) {
+    const Result<Message> answer = link_->hear(std::chrono::milliseconds(1000));
+    if (answer.status().code() == StatusCode::kTimedOut) {
+      if (!told) options_.on_busy_server();
+      told = true;
+      continue;
+    }
+    if (!answer.ok()) return answer.status();
+    if (const auto* refusal = std::get_if<Refusal>(&*answer)) {
+      return {StatusCode::kUnavailable, refusal->why};
+    }
+    const auto* welcome = std::get_if<Welcome>(&*answer);
+    if (welcome == nullptr) return {StatusCode::kProtocol, "its first message is no welcome"};
+    if (options_.engine.channels > welcome->channels) {
+      return {StatusCode::kInvalidArgument,
+              fmt::format("it makes {} channels at most, {} were asked for: start it with more, or "
+                          "ask for fewer",
+                          welcome->channels, options_.engine.channels)};
+    }
+    channels_ = std::min(channels_, welcome->channels);
+    return {};
+  }
+  return status;
+}
+
+Result<ResultRow> Client::measure(std::uint64_t size, const Plan& plan,
+                                  const std::function<void(Phase)>& on_phase) {
+  if (Status status = room_->fit(size, plan.both_directions ? 2 : 1); !status.ok()) return status;
+  on_phase(Phase::kBandwidth);
+  Result<PhaseOutcome> bandwidth = measure_phase(Phase::kBandwidth, size, plan);
+  if (!bandwidth.ok()) return bandwidth.status();
+  on_phase(Phase::kLatency);
+  Result<PhaseOutcome> latency = measure_phase(Phase::kLatency, size, plan);
+  if (!latency.ok()) return latency.status();
+
+  ResultRow row;
+  row.net = options_.engine.net;
+  row.memory = to_string(options_.memory);
+  row.direction = plan.both_directions ? "both" : "one";
+  row.size_bytes = size;
+  row.channels = channels_;
+  const double bytes = static_cast<double>(size) * static_cast<double>(bandwidth->count) *
+                       (plan.both_directions ? 2 : 1);
+  row.gbytes_per_s = bytes / 1e9 / bandwidth->measured.seconds;
+  if (bytes > 0) row.cpu_s_per_gb = bandwidth->measured.cpu_seconds / (bytes / 1e9);
+  row.p50_us = percentile(latency->measured.samples, 50);
+  row.p99_us = percentile(latency->measured.samples, 99);
+  row.iterations = bandwidth->count;
+  row.latency_iterations = latency->count;
+  row.verified_messages = bandwidth->checked + latency->checked;
+  row.verified = row.verified_messages > 0;
+  return row;
+}
+
+// One checked run, runs until it is warm, the measured run.
+Result<Client::PhaseOutcome> Client::measure_phase(Phase phase, std::uint64_t size,
+                                                   const Plan& plan) {
+  Run next;
+  next.phase = phase;
+  next.size = size;
+  next.depth = plan.depth;
+  next.both_directions = plan.both_directions && phase == Phase::kBandwidth;
+  PhaseOutcome outcome;
+  double warm_seconds = 0;
+  std::uint64_t warm_messages = 0;
+  double rate_took = 0;  // Of the last warm-up run.
+
+  if (phase == Phase::kBandwidth) {
+    next.count = std::clamp(kFirstBytes / std::max<std::uint64_t>(size, 1), std::uint64_t{1},
+                            std::uint64_t{plan.depth});
+  }
+  next.checked = checked_in_first(plan.verify, next.count);
+  do {
+    next.seed = seed_++;
+    const Result<RunOutcome> result = run(next);
+    if (!result.ok()) return result.status();
+    outcome.checked += result->checked;
+    warm_seconds += result->seconds;
+    warm_messages += next.count;
+    rate_took = result->seconds / static_cast<double>(next.count);
+    next.count = std::min(next.count * 4, kMostMessages);
+    next.checked = checked_in_later(plan.verify, next.count);
+  } while (warm_seconds < plan.phase_seconds / 10 || warm_messages < plan.warmup);
+
+  next.count =
+      plan.iterations != 0 ? plan.iterations : messages_for(plan.phase_seconds, 1, rate_took);
+  if (phase == Phase::kLatency) next.count = std::min(next.count, Exchange::kMostSamples);
+  next.checked = checked_in_later(plan.verify, next.count);
+  next.seed = seed_++;
+  Result<RunOutcome> measured = run(next);
+  if (!measured.ok()) return measured.status();
+  outcome.count = next.count;
+  outcome.checked += measured->checked;
+  outcome.measured = measured.take();
+  return outcome;
+}
+
+Result<Client::RunOutcome> Client::run(const Run& run) {
+  Result<RunOutcome> outcome = run_agreed(run);
+  if (outcome.ok()) return outcome;
+  return about_server(outcome.status());
+}
+
+Result<Client::RunOutcome> Client::run_agreed(const Run& run) {
+  Status status = link_->listen();
+  if (status.ok()) status = link_->say(run);
+  if (!status.ok()) return status;
+  const Result<Message> answer = link_->hear(kAnswer);
+  if (!answer.ok()) return answer.status();
+  if (const auto* refusal = std::get_if<Refusal>(&*answer)) {
+    return Status(StatusCode::kUnavailable, refusal->why);
+  }
+  if (!std::holds_alternative<Ready>(*answer)) {
+    return Status(StatusCode::kProtocol, "it is not ready for a run, nor does it refuse it");
+  }
+
+  Exchange exchange(*hub_, *link_, *room_, run, End::kClient);
+  status = exchange.prepare();
+  if (!status.ok()) return status;
+  const double cpu_before = cpu_seconds();
+  const auto start = SteadyClock::now();
+  status = exchange.go();
+  if (!status.ok()) return status;
+  const Result<Message> last = link_->hear(silence_limit(run));
+  if (!last.ok()) return last.status();
+  RunOutcome outcome;
+  outcome.seconds = seconds_since(start);
+  outcome.cpu_seconds = cpu_seconds() - cpu_before;
+  const auto* done = std::get_if<Done>(&*last);
+  if (done == nullptr) return Status(StatusCode::kProtocol, "a run did not end with its report");
+  outcome.cpu_seconds += done->cpu_seconds;
+  outcome.checked = exchange.checked() + done->checked;
+  outcome.samples = std::move(exchange.samples());
+  if (!done->difference.empty()) {
+    return Status(StatusCode::kSystem, "wrong content arrived there: " + done->difference);
+  }
+  if (!exchange.difference().empty()) {
+    return Status(StatusCode::kSystem, "wrong content came back: " + exchange.difference());
+  }
+  return outcome;
+}
+
+}  // namespace sluice::perf

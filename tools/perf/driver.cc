@@ -1,0 +1,63 @@
+#include "tools/perf/driver.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "sluice/progress_thread.h"
+
+namespace sluice::perf {
+namespace {
+
+class CallerDriver final : public Driver {
+ public:
+  explicit CallerDriver(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
+
+  void run(const std::function<void(Engine&)>& call) override { call(*engine_); }
+
+  std::size_t poll(std::span<Completion> out, std::chrono::microseconds limit) override {
+    const std::size_t steps = engine_->progress();
+    const std::size_t count = engine_->poll(out);
+    // A step may have been a peer's coming or going, which only the caller can see.
+    if (count > 0 || steps > 0 || limit.count() == 0) return count;
+    engine_->wait(limit);
+    return engine_->poll(out);
+  }
+  std::size_t poll_peers(std::span<PeerEvent> out) override { return engine_->poll_peers(out); }
+
+ private:
+  std::unique_ptr<Engine> engine_;
+};
+
+class ThreadDriver final : public Driver {
+ public:
+  explicit ThreadDriver(std::unique_ptr<ProgressThread> thread) : thread_(std::move(thread)) {}
+
+  void run(const std::function<void(Engine&)>& call) override { thread_->run(call); }
+
+  std::size_t poll(std::span<Completion> out, std::chrono::microseconds limit) override {
+    // Only a completion ends this wait: peers are looked at no later than this.
+    constexpr std::chrono::microseconds kLongest = std::chrono::milliseconds(5);
+    return thread_->poll(out, std::min(limit, kLongest));
+  }
+  std::size_t poll_peers(std::span<PeerEvent> out) override {
+    return thread_->poll_peers(out, std::chrono::microseconds(0));
+  }
+
+ private:
+  std::unique_ptr<ProgressThread> thread_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Driver>> make_driver(const Options& options, Threading threading) {
+  Result<std::unique_ptr<Engine>> engine = Engine::create(options);
+  if (!engine.ok()) return engine.status();
+  if (threading == Threading::kCaller) {
+    return std::unique_ptr<Driver>(std::make_unique<CallerDriver>(engine.take()));
+  }
+  Result<std::unique_ptr<ProgressThread>> thread = ProgressThread::start(engine.take());
+  if (!thread.ok()) return thread.status();
+  return std::unique_ptr<Driver>(std::make_unique<ThreadDriver>(thread.take()));
+}
+
+}  // namespace sluice::perf

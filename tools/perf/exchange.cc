@@ -1,0 +1,217 @@
+#include "tools/perf/exchange.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "src/base/log.h"
+#include "tools/perf/pattern.h"
+
+namespace sluice::perf {
+namespace {
+
+constexpr std::uint64_t kNoLimit = UINT64_MAX;
+constexpr std::chrono::milliseconds kPass{50};
+// Filling and checking is done in pieces of this size, so that the engine is driven in between.
+constexpr std::size_t kPiece = 16u << 20;
+
+// The two streams of content: what the client sends, what the server sends.
+std::uint64_t stream_from(End end) { return end == End::kClient ? 0 : 1; }
+End other(End end) { return end == End::kClient ? End::kServer : End::kClient; }
+
+bool sends(const Run& run, End end) {
+  return end == End::kClient || run.both_directions || run.phase == Phase::kLatency;
+}
+bool receives(const Run& run, End end) { return sends(run, other(end)); }
+
+LaneFlow make_flow(const Run& run, const Layout& layout, const Lane& lane, bool used, bool both) {
+  // In a latency run the receive of the next message is posted before this one is answered.
+  const std::uint32_t depth = run.phase == Phase::kLatency ? 2 : run.depth;
+  return {both ? lane : layout.only_lane(), run.size, used ? run.count : 0, depth};
+}
+
+LaneFlow make_sends(const Run& run, const Layout& layout, End end) {
+  return make_flow(run, layout, layout.send_lane(), sends(run, end), receives(run, end));
+}
+LaneFlow make_recvs(const Run& run, const Layout& layout, End end) {
+  return make_flow(run, layout, layout.recv_lane(), receives(run, end), sends(run, end));
+}
+
+double microseconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration<double, std::micro>(duration).count();
+}
+
+}  // namespace
+
+std::chrono::milliseconds silence_limit(const Run& run) {
+  constexpr std::uint64_t kSlowest = 10'000;  // bytes per ms
+  return std::chrono::milliseconds(60'000 + run.size / kSlowest);
+}
+
+Exchange::Exchange(Hub& hub, Link& link, const Room& room, const Run& run, End end)
+    : hub_(hub),
+      link_(link),
+      region_(room.region()),
+      run_(run),
+      ping_pong_(run.phase == Phase::kLatency),
+      end_(end),
+      sends_(make_sends(run, room.layout(), end)),
+      recvs_(make_recvs(run, room.layout(), end)) {
+  arrived_.reserve(kMostDepth);
+  if (ping_pong_ && end_ == End::kClient) {
+    samples_.reserve(static_cast<std::size_t>(std::min(run.count, kMostSamples)));
+  }
+  link_.on_data([this](const Completion& completion) { on_completion(completion); });
+}
+
+Exchange::~Exchange() { link_.on_data({}); }
+
+std::span<std::byte> Exchange::bytes_of(const Slice& slice) const {
+  return region_.buffer.bytes().subspan(static_cast<std::size_t>(slice.offset),
+                                        static_cast<std::size_t>(slice.length));
+}
+
+std::uint64_t Exchange::sends_allowed() const {
+  if (!ping_pong_) return kNoLimit;
+  return end_ == End::kClient ? recvs_.through() + 1 : recvs_.through();
+}
+
+Status Exchange::prepare() {
+  started_ = moved_at_ = Clock::now();
+  return post(recvs_, false, kNoLimit);
+}
+
+Status Exchange::go() {
+  started_ = Clock::now();
+  while (!sends_.all_through() || !recvs_.all_through() || !listening_) {
+    Status status = post(recvs_, false, kNoLimit);
+    if (status.ok() && recvs_.all_posted() && !listening_) {
+      listening_ = true;
+      status = link_.listen();
+    }
+    if (status.ok()) status = post(sends_, true, sends_allowed());
+    if (!status.ok()) return status;
+    if (sends_.all_through() && recvs_.all_through()) continue;
+
+    const std::uint64_t before = completions_;
+    status = hub_.pass(kPass);
+    if (status.ok() && !arrived_.empty()) status = check_arrived();
+    if (!status.ok()) return status;
+    if (!status_.ok()) return status_;
+    if (!link_.failure().ok()) return link_.failure();
+    if (completions_ != before) {
+      moved_at_ = Clock::now();
+    } else if (Clock::now() - moved_at_ > silence_limit(run_)) {
+      return {StatusCode::kTimedOut, fmt::format("{}: no message moved for {} ms", link_.name(),
+                                                 silence_limit(run_).count())};
+    }
+  }
+  return {};
+}
+
+// Posts as many as there is room for, and at most `allowed` in all.
+Status Exchange::post(LaneFlow& flow, bool sending, std::uint64_t allowed) {
+  if (!flow.may_post(allowed)) return {};
+  Status status;
+  if (sending && flow.posted() < run_.checked) {
+    status = fill(flow.posted());
+    if (!status.ok()) return status;
+    allowed = flow.posted() + 1;
+  }
+  if (sending && ping_pong_) sent_at_ = Clock::now();
+  const auto post_all = [&](Engine& engine) {
+    while (flow.may_post(allowed)) {
+      const Slice slice = flow.slice(region_.id, flow.posted());
+      const Result<TransferId> id =
+          sending ? engine.send(link_.peer(), slice) : engine.recv(link_.peer(), slice);
+      if (!id.ok()) {
+        status = id.status();
+        return;
+      }
+      flow.post(*id);
+      // The next ones are filled first.
+      if (sending && flow.posted() < run_.checked) return;
+    }
+  };
+  hub_.driver().run(std::ref(post_all));
+  // Full queues are emptied by the passes to come.
+  return status.code() == StatusCode::kWouldBlock ? Status() : status;
+}
+
+Status Exchange::fill(std::uint64_t index) {
+  const std::span<std::byte> message = bytes_of(sends_.slice(region_.id, index));
+  const std::uint64_t seed = message_seed(run_.seed, stream_from(end_), index);
+  for (std::size_t at = 0; at < message.size(); at += kPiece) {
+    fill_pattern(message.subspan(at, std::min(kPiece, message.size() - at)), seed, at);
+    if (message.size() <= kPiece) break;
+    if (Status status = hub_.pass(std::chrono::microseconds(0)); !status.ok()) return status;
+  }
+  return {};
+}
+
+Status Exchange::check(std::uint64_t index) {
+  const std::span<const std::byte> message = bytes_of(recvs_.slice(region_.id, index));
+  const std::uint64_t seed = message_seed(run_.seed, stream_from(other(end_)), index);
+  for (std::size_t at = 0; at < message.size(); at += kPiece) {
+    const auto piece = message.subspan(at, std::min(kPiece, message.size() - at));
+    const auto wrong = find_difference(piece, seed, at);
+    if (wrong.has_value() && difference_.empty()) {
+      difference_ = fmt::format("message {} of {} bytes differs from byte {} on", index,
+                                message.size(), at + *wrong);
+    }
+    if (message.size() <= kPiece) break;
+    if (Status status = hub_.pass(std::chrono::microseconds(0)); !status.ok()) return status;
+  }
+  ++checked_;
+  return {};
+}
+
+Status Exchange::check_arrived() {
+  // Passes in between may append.
+  for (std::size_t i = 0; i < arrived_.size(); ++i) {
+    const std::uint64_t index = arrived_[i];
+    if (Status status = check(index); !status.ok()) return status;
+    received(index);
+  }
+  arrived_.clear();
+  return {};
+}
+
+void Exchange::on_completion(const Completion& completion) {
+  ++completions_;
+  if (!completion.status.ok()) {
+    if (status_.ok()) status_ = completion.status;
+    return;
+  }
+  std::uint64_t index = 0;
+  if (recvs_.find(completion.id, index)) {
+    on_received(index, completion.bytes);
+  } else if (sends_.find(completion.id, index)) {
+    sends_.finish(index);
+  }
+}
+
+void Exchange::on_received(std::uint64_t index, std::uint64_t bytes) {
+  if (index == 0) {
+    SLUICE_LOG(kInfo, "perf", "iteration 0 op {} phase {} bytes {} us {:.1f}", run_.op,
+               ping_pong_ ? "latency" : "bandwidth", bytes, microseconds(Clock::now() - started_));
+  }
+  if (bytes != run_.size && difference_.empty()) {
+    difference_ =
+        fmt::format("message {} has {} bytes, not the {} of this run", index, bytes, run_.size);
+  }
+  if (ping_pong_ && end_ == End::kClient && samples_.size() < kMostSamples) {
+    samples_.push_back(microseconds(Clock::now() - sent_at_) / 2);
+  }
+  if (index < run_.checked) {
+    arrived_.push_back(index);
+  } else {
+    received(index);
+  }
+}
+
+void Exchange::received(std::uint64_t index) { recvs_.finish(index); }
+
+}  // namespace sluice::perf

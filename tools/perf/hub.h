@@ -1,0 +1,63 @@
+// One engine with its peers: takes what the engine hands out to the Link it belongs to, and owns the
+// memory that the engine may be using.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "sluice/engine.h"
+#include "tools/perf/driver.h"
+#include "tools/perf/memory.h"
+
+namespace sluice::perf {
+
+class Link;
+
+// Registered memory.
+struct Region {
+  RegionId id{};
+  Buffer buffer;
+};
+
+class Hub {
+ public:
+  // `interrupted` is asked in every pass; when it says yes, passes fail with kClosed.
+  Hub(std::unique_ptr<Driver> driver, std::function<bool()> interrupted);
+  ~Hub();  // After every Link.
+  Hub(const Hub&) = delete;
+  Hub& operator=(const Hub&) = delete;
+
+  [[nodiscard]] Driver& driver() { return *driver_; }
+
+  // Drives the engine once and delivers; waits up to `limit` when there is nothing to do. Not OK
+  // only when interrupted.
+  Status pass(std::chrono::microseconds limit);
+
+  // The oldest peer that connected to us, is still there and has no Link yet.
+  std::optional<PeerEvent> take_stranger();
+
+  Result<Region> allocate(std::size_t bytes, Memory kind);
+  // Frees it as soon as the engine has let go of it.
+  void retire(Region region);
+  [[nodiscard]] bool retiring() const { return !retired_.empty(); }
+
+ private:
+  friend class Link;
+  void attach(PeerId peer, Link* link) { links_[peer] = link; }
+  void detach(PeerId peer) { links_.erase(peer); }
+  void on_peer_event(const PeerEvent& event);
+  void free_retired();
+
+  std::vector<Region> retired_;  // Freed after the engine is gone: declared before it.
+  std::unique_ptr<Driver> driver_;
+  std::function<bool()> interrupted_;
+  std::deque<PeerEvent> strangers_;
+  std::unordered_map<PeerId, Link*> links_;
+};
+
+}  // namespace sluice::perf

@@ -1,0 +1,132 @@
+#include "tools/perf_common.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "src/base/settings.h"
+#include "tools/perf/machine.h"
+#include "tools/perf/memory.h"
+#include "tools/perf/progress_bar.h"
+#include "tools/perf/report.h"
+#include "tools/perf/table.h"
+#include "tools/stop.h"
+
+namespace sluice::tools {
+namespace {
+
+void print(const std::string& line) {
+  std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+std::string headline(const Target& target, const InForce& in_force, const perf::Plan& plan,
+                     Memory memory) {
+  const Options& options = in_force.options();
+  return fmt::format("sluice perf: to {} over {}, {} memory, {}, chunk {}, window {}", target.name,
+                     options.net, perf::to_string(memory),
+                     plan.both_directions ? "both directions at once" : "one direction",
+                     format_bytes(options.chunk_bytes), options.window);
+}
+
+}  // namespace
+
+void add_end_options(CLI::App& app, EndOptions& options) {
+  app.add_option("--gpu", options.gpu, "Measure the memory of this GPU")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1023));
+  app.add_flag("--progress-thread", options.progress_thread,
+               "Drive the engine on a thread of its own instead of the main thread");
+}
+
+perf::Threading threading_of(const EndOptions& options) {
+  return options.progress_thread ? perf::Threading::kProgressThread : perf::Threading::kCaller;
+}
+
+Memory memory_of(const EndOptions& options) {
+  const perf::MemoryChoice choice = perf::choose_memory(options.gpu);
+  if (!choice.notice.empty()) std::fprintf(stderr, "%s\n", choice.notice.c_str());
+  return choice.kind;
+}
+
+void add_measure_options(CLI::App& app, SettingOptions& settings, MeasureOptions& options) {
+  settings.add("--size", "perf_size");
+  settings.add("--iterations", "perf_iterations");
+  settings.add("--warmup", "perf_warmup");
+  settings.add("--depth", "perf_depth");
+  settings.add("--phase-ms", "perf_phase_ms");
+  settings.add("--verify", "perf_verify");
+  settings.add("--chunk,--chunk-bytes", "chunk_bytes");
+  settings.add("--window", "window");
+  app.add_flag("--both-directions", options.both_directions,
+               "Send and receive at once in the bandwidth phase; GB/s is the sum");
+  app.add_option("--json", options.json, "Write the results to this file")->type_name("FILE");
+  add_end_options(app, options.end);
+}
+
+Result<InForce> settings_in_force(const SettingOptions& settings) {
+  Result<InForce> in_force = InForce::from_environment();
+  if (!in_force.ok()) return in_force.status();
+  if (Status status = settings.apply(*in_force); !status.ok()) return status;
+  for (const std::string& line : unknown_environment()) complain(line);
+  return in_force;
+}
+
+Result<Target> make_target(const std::string& host, const InForce& in_force) {
+  const std::uint16_t port = in_force.perf().perf_port;
+  Result<std::string> address = make_address(host, port, in_force.options().token);
+  if (!address.ok()) return address.status();
+  return Target{address.take(), fmt::format("{}:{}", host, port)};
+}
+
+Status measure(const Target& target, const InForce& in_force, const MeasureOptions& options,
+               bool with_header, std::vector<perf::ResultRow>& rows) {
+  const Result<perf::Plan> plan = perf::make_plan(in_force.perf(), options.both_directions);
+  if (!plan.ok()) return plan.status();
+  const Memory memory = memory_of(options.end);
+  perf::ProgressBar bar(2 * plan->sizes.size(), perf::stderr_is_terminal());
+  auto client = perf::Client::connect(
+      {.engine = in_force.options(),
+       .threading = threading_of(options.end),
+       .memory = memory,
+       .address = target.address,
+       .server = target.name,
+       .interrupted = stop_requested,
+       .on_busy_server = [] { std::fputs("waiting: the server has another client\n", stderr); }});
+  if (!client.ok()) return client.status();
+  if (with_header) print(headline(target, in_force, *plan, memory) + "\n" + perf::table_header());
+  for (const std::uint64_t size : plan->sizes) {
+    Result<perf::ResultRow> row = (*client)->measure(size, *plan, [&](perf::Phase phase) {
+      bar.step(fmt::format("{} {}", format_bytes(size),
+                           phase == perf::Phase::kBandwidth ? "bandwidth" : "latency"));
+    });
+    bar.clear();
+    if (!row.ok()) return row.status();
+    print(perf::table_row(*row));
+    rows.push_back(row.take());
+  }
+  return {};
+}
+
+int measure_and_report(const Target& target, const InForce& in_force,
+                       const MeasureOptions& options) {
+  std::vector<perf::ResultRow> rows;
+  Status status = measure(target, in_force, options, true, rows);
+  if (!status.ok()) return exit_status(status);
+  print(perf::verified_line(rows));
+  if (!options.json.empty()) {
+    status = perf::write_file(
+        options.json, perf::report_json(rows, in_force.all_settings(), perf::describe_machine()));
+  }
+  return exit_status(status);
+}
+
+int exit_status(const Status& status) {
+  constexpr int kInterrupted = 130;  // As a shell tells it.
+  if (status.ok()) return kDone;
+  complain(status.message());
+  return stop_requested() ? kInterrupted : kFailed;
+}
+
+}  // namespace sluice::tools

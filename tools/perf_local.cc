@@ -1,0 +1,41 @@
+// `sluice perf local`
+#include <memory>
+
+#include "tools/child_server.h"
+#include "tools/commands.h"
+#include "tools/perf/plan.h"
+#include "tools/perf_common.h"
+
+namespace sluice::tools {
+namespace {
+
+struct State {
+  explicit State(CLI::App& app) : settings(app) {}
+  SettingOptions settings;
+  MeasureOptions options;
+};
+
+int run(const State& state) {
+  const Result<InForce> in_force = settings_in_force(state.settings);
+  if (!in_force.ok()) return usage(in_force.status());
+  const auto plan = perf::make_plan(in_force->perf(), state.options.both_directions);
+  if (!plan.ok()) return usage(plan.status());
+  const auto server = ChildServer::start(*in_force, state.options.end);
+  if (!server.ok()) return exit_status(server.status());
+  return measure_and_report({(*server)->address(), "a server of its own on loopback"}, *in_force,
+                            state.options);
+}
+
+}  // namespace
+
+void add_perf_local_command(CLI::App& parent, Action& action) {
+  CLI::App* app = parent.add_subcommand(
+      "local", "Starts a server on loopback by itself and measures against it");
+  auto state = std::make_shared<State>(*app);
+  state->settings.add("--channels", "channels");
+  add_measure_options(*app, state->settings, state->options);
+  state->settings.add_rest();
+  app->callback([state, &action] { action = [state] { return run(*state); }; });
+}
+
+}  // namespace sluice::tools

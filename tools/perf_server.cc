@@ -1,0 +1,50 @@
+// `sluice perf server`
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include <memory>
+
+#include "tools/commands.h"
+#include "tools/perf_common.h"
+
+namespace sluice::tools {
+namespace {
+
+struct State {
+  explicit State(CLI::App& app) : settings(app) {}
+  SettingOptions settings;
+  ServeOptions options;
+};
+
+int run(const State& state) {
+  const Result<InForce> in_force = settings_in_force(state.settings);
+  if (!in_force.ok()) return usage(in_force.status());
+  // A server that another process has started ends with it, also when that one is killed.
+  if (state.options.announce_fd >= 0) ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  return serve(*in_force, state.options);
+}
+
+}  // namespace
+
+void add_perf_server_command(CLI::App& parent, Action& action) {
+  CLI::App* app = parent.add_subcommand(
+      "server",
+      "Waits for clients and serves one after the other, until Ctrl-C. Without a token, anyone who "
+      "reaches the port may connect; prefer SLUICE_TOKEN to --token, which other users of the "
+      "machine can see.");
+  auto state = std::make_shared<State>(*app);
+  state->settings.add("--port", "perf_port");
+  state->settings.add("--interface,--listen-host", "listen_host");
+  state->settings.add("--token", "token");
+  state->settings.add("--channels", "channels");
+  state->settings.add("--chunk,--chunk-bytes", "chunk_bytes");
+  state->settings.add("--window", "window");
+  app->add_flag("--once", state->options.once,
+                "End after one client, with status 0 if that one ended well");
+  app->add_option("--announce-fd", state->options.announce_fd)->group("");
+  add_end_options(*app, state->options.end);
+  state->settings.add_rest();
+  app->callback([state, &action] { action = [state] { return run(*state); }; });
+}
+
+}  // namespace sluice::tools

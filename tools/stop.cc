@@ -1,0 +1,27 @@
+#include "tools/stop.h"
+
+#include <signal.h>
+
+#include <cstring>
+
+namespace sluice::tools {
+namespace {
+
+// A handler can reach nothing but a global.
+volatile sig_atomic_t stop_flag = 0;
+
+void on_signal(int) { stop_flag = 1; }
+
+}  // namespace
+
+void catch_stop_signals() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+bool stop_requested() { return stop_flag != 0; }
+
+}  // namespace sluice::tools
