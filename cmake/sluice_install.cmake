@@ -20,6 +20,7 @@ install(FILES
   DESTINATION ${package_dir})
 
 file(RELATIVE_PATH prefix_from_pkgconfig /${pkgconfig_dir} /)
+string(REGEX REPLACE "/$" "" prefix_from_pkgconfig ${prefix_from_pkgconfig})
 configure_file(${PROJECT_SOURCE_DIR}/cmake/sluice.pc.in
   ${CMAKE_CURRENT_BINARY_DIR}/sluice.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/sluice.pc DESTINATION ${pkgconfig_dir})
