@@ -70,7 +70,8 @@ DOCUMENTED_LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)")
 
 
 def is_test(path):
-    return path.stem.endswith("_test")
+    """A test, or what the tests of a folder share."""
+    return path.stem.endswith("_test") or path.stem == "testing"
 
 
 def below(path, folder):
@@ -102,7 +103,7 @@ def check_includes(path, text):
 
 def check_own_header_first(root, path, text):
     """A .cc starts with its own header, which shows that the header stands on its own."""
-    name = path.stem.removesuffix("_test") + ".h"
+    name = path.stem + ".h"
     own = None
     if (root / path.parent / name).exists():
         own = (path.parent / name).as_posix()

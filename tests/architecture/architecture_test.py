@@ -12,7 +12,8 @@ CLEAN = {
     "include/sluice/engine.h": '#pragma once\n#include "sluice/status.h"\n',
     "src/base/fd.h": '#pragma once\n#include "sluice/status.h"\n',
     "src/base/fd.cc": '#include "src/base/fd.h"\n\n#include <fmt/format.h>\n',
-    "src/base/fd_test.cc": '#include "src/base/fd.h"\n\n#include <gtest/gtest.h>\nstd::thread t;\n',
+    "src/base/fd_test.cc": '#include <gtest/gtest.h>\n#include "src/base/fd.h"\nstd::thread t;\n',
+    "src/net/tcp/testing.h": "#pragma once\n#include <gtest/gtest.h>\nstd::mutex m;\n",
     "src/base/status.cc": '#include "sluice/status.h"\n',
     "src/base/settings.cc": 'char* a = getenv("SLUICE_NET");\n',
     "src/base/log.cc": "std::mutex m;\nstd::lock_guard g(m);\n",
@@ -88,7 +89,6 @@ class ArchitectureTest(unittest.TestCase):
     def test_the_own_header_comes_first(self):
         late = '#include <fmt/format.h>\n#include "src/base/fd.h"\n'
         self.assert_one("src/base/fd.cc", late, "first include")
-        self.assert_one("src/base/fd_test.cc", late, "first include")
         self.assert_one("src/base/fd.cc", "int no_include_at_all;\n", "first include")
         self.assert_one("src/base/status.cc", "#include <string>\n", "sluice/status.h")
 
