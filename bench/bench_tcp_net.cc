@@ -1,5 +1,5 @@
-// What two processes move through the tcp Net alone, by the calls of its contract and with no engine
-// above: to be compared with raw_socket, which takes the same options.
+// What two processes move through the tcp Net alone, by the calls of its contract and with no
+// engine above: to be compared with raw_socket, which takes the same options.
 //
 //   bench_tcp_net --connections 2 --bytes 8589934592
 //   bench_tcp_net --mode pingpong --size 65536

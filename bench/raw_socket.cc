@@ -1,6 +1,6 @@
-// The yardstick: what two processes move over plain sockets with nothing in between. Blocking send()
-// and recv() in one thread per connection and side, over a cycling region that is touched before;
-// or, with --mode pingpong, a busy-polling round trip. Links nothing of sluice, on purpose.
+// The yardstick: what two processes move over plain sockets with nothing in between. Blocking
+// send() and recv() in one thread per connection and side, over a cycling region that is touched
+// before; or, with --mode pingpong, a busy-polling round trip. Links nothing of sluice, on purpose.
 //
 //   raw_socket --connections 2 --bytes 8589934592 --rcvbuf 786432
 #include <arpa/inet.h>

@@ -24,7 +24,8 @@ struct Context {
   std::uint64_t chunk_bytes;  // Largest chunk.
 };
 
-// What arrived as fragments in one pass, on all channels of all peers: one piece of work for the Gpu.
+// What arrived as fragments in one pass, on all channels of all peers: one piece of work for the
+// Gpu.
 class UnpackBatch {
  public:
   explicit UnpackBatch(std::size_t capacity) { batch_.reserve(capacity); }

@@ -1,6 +1,6 @@
-// The sending direction of a peer: sends that wait for a credit, the channels, and the messages whose
-// chunks are on their way. The sender alone decides which chunk goes on which channel, and announces
-// it in manifests in the order of posting.
+// The sending direction of a peer: sends that wait for a credit, the channels, and the messages
+// whose chunks are on their way. The sender alone decides which chunk goes on which channel, and
+// announces it in manifests in the order of posting.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Another engine that we are connected to, or are connecting to: one control connection, and the two
-// directions. A peer fails once, with one Status, and everything it has in flight with it.
+// Another engine that we are connected to, or are connecting to: one control connection, and the
+// two directions. A peer fails once, with one Status, and everything it has in flight with it.
 //
 //   joining --join()--> ready --Goodbye--> leaving --all announced data has come--> failing --> gone
 //      |                  |                                                            ^

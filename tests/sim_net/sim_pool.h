@@ -20,8 +20,8 @@ class SimPool {
  public:
   explicit SimPool(SimWorld& world);
 
-  // Scatters `bytes` over free pages: unordered, unaligned, often tiny. False when there are too few
-  // pages; `waiter` is woken when some come free.
+  // Scatters `bytes` over free pages: unordered, unaligned, often tiny. False when there are too
+  // few pages; `waiter` is woken when some come free.
   bool place(std::span<const std::byte> bytes, std::vector<Fragment>& fragments, ActorId waiter);
   // Poisons the pages of these fragments and gives them back.
   void release(std::vector<Fragment>& fragments);

@@ -1,5 +1,5 @@
-// One engine with its peers: takes what the engine hands out to the Link it belongs to, and owns the
-// memory that the engine may be using.
+// One engine with its peers: takes what the engine hands out to the Link it belongs to, and owns
+// the memory that the engine may be using.
 #pragma once
 
 #include <chrono>

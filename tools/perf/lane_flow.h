@@ -1,5 +1,6 @@
 // The messages of one direction of a run at one end: which are posted, which are through. Keeps
-// them in the order of posting, as both ends count them, although transfers may complete in another.
+// them in the order of posting, as both ends count them, although transfers may complete in
+// another.
 #pragma once
 
 #include <cstdint>

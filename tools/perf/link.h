@@ -1,6 +1,6 @@
-// A peer as one end of `sluice perf` knows it: says and hears messages, and hands the completions of
-// a run to whoever runs it. The order of receives is the protocol's, so every hear() is prepared by
-// one listen() at the right place.
+// A peer as one end of `sluice perf` knows it: says and hears messages, and hands the completions
+// of a run to whoever runs it. The order of receives is the protocol's, so every hear() is prepared
+// by one listen() at the right place.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// The content of checked messages: every 8 bytes follow from the seed and their place, so that lost,
-// swapped, repeated and stale bytes all show.
+// The content of checked messages: every 8 bytes follow from the seed and their place, so that
+// lost, swapped, repeated and stale bytes all show.
 #pragma once
 
 #include <cstddef>

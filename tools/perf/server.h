@@ -1,6 +1,6 @@
-// The server's end of `sluice perf`: serves one client after the other, those that wait in the order
-// in which they asked. A client, hostile or dead, costs bounded memory and time, and no later client
-// its turn.
+// The server's end of `sluice perf`: serves one client after the other, those that wait in the
+// order in which they asked. A client, hostile or dead, costs bounded memory and time, and no later
+// client its turn.
 #pragma once
 
 #include <chrono>

@@ -9,9 +9,9 @@
 //
 // Who owns the stream (and so may read or write the socket) follows from that: the helper while
 // finished_ < handed_, otherwise the engine thread. handed_ is released by the engine thread and
-// acquired by the helper, finished_ the other way round, so the stream's own state needs no atomics.
-// An idle pump costs nothing to use from the engine thread: a small chunk then needs no thread
-// switch at all (move_inline()).
+// acquired by the helper, finished_ the other way round, so the stream's own state needs no
+// atomics. An idle pump costs nothing to use from the engine thread: a small chunk then needs no
+// thread switch at all (move_inline()).
 #pragma once
 
 #include <array>

@@ -1,10 +1,10 @@
-// The channels of the tcp Net: a ChunkPump each, and the choice which chunks the engine thread moves
-// itself.
+// The channels of the tcp Net: a ChunkPump each, and the choice which chunks the engine thread
+// moves itself.
 //
 // A chunk of at most inline_bytes on a channel that has nothing else under way is moved by the
 // engine thread while it polls, without a thread switch: that is what a lone small message waits
-// for. Everything else goes to the helper, so that channels copy in parallel, and so does everything
-// that is left when the engine arms the Net to sleep.
+// for. Everything else goes to the helper, so that channels copy in parallel, and so does
+// everything that is left when the engine arms the Net to sleep.
 #pragma once
 
 #include <cstdint>
