@@ -17,7 +17,7 @@ const Setting* find_setting(std::string_view name) {
   return nullptr;
 }
 
-// "channels": "number" for a number, so that the help says what is expected.
+// What the help says is expected.
 std::string type_of(const Setting& setting) {
   if (std::string_view(setting.unit) == "bytes") return "BYTES";
   return is_number(setting) ? "N" : "TEXT";
@@ -26,6 +26,26 @@ std::string type_of(const Setting& setting) {
 std::string help_of(const Setting& setting) {
   if (!is_number(setting) && setting.choices[0] == '\0') return setting.why;
   return fmt::format("{} ({})", setting.why, legal_values(setting));
+}
+
+std::string wrapped(const std::string& text, std::size_t width) {
+  std::string result;
+  std::size_t line = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find(' ', at), text.size());
+    const std::size_t word = end - at;
+    if (line > 0 && line + 1 + word > width) {
+      result += '\n';
+      line = 0;
+    } else if (line > 0) {
+      result += ' ';
+      ++line;
+    }
+    result += text.substr(at, word);
+    line += word;
+    at = end + 1;
+  }
+  return result;
 }
 
 // The subcommand that the command line came to.
@@ -43,6 +63,20 @@ std::string path_of(const CLI::App* app) {
 }
 
 }  // namespace
+
+void wrap_help(CLI::App& app) {
+  constexpr std::size_t kWidth = 96;
+  constexpr std::size_t kOptionColumn = 28;
+  app.get_formatter()->column_width(kOptionColumn);
+  const bool is_subcommand = app.get_parent() != nullptr;
+  app.description(wrapped(app.get_description(), is_subcommand ? kWidth - kOptionColumn : kWidth));
+  for (CLI::Option* option : app.get_options()) {
+    option->description(wrapped(option->get_description(), kWidth - kOptionColumn));
+  }
+  for (CLI::App* subcommand : app.get_subcommands([](CLI::App*) { return true; })) {
+    wrap_help(*subcommand);
+  }
+}
 
 void complain(std::string_view sentence) {
   std::fprintf(stderr, "sluice: %.*s\n", static_cast<int>(sentence.size()), sentence.data());

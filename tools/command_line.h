@@ -32,8 +32,9 @@ class SettingOptions {
   // `flags` as for CLI11 ("--chunk,--chunk-bytes"); the help is the setting's own. The first flag is
   // what `sluice settings` calls the source.
   void add(const std::string& flags, std::string_view setting);
-  // Every engine setting that has no option yet under its own name, hidden from the help; and
-  // --set NAME=VALUE.
+  // Leaves one out: the command has an option of its own with this name.
+  void leave_out(std::string_view setting) { added_.emplace_back(setting); }
+  // Every engine setting that was not added or left out, hidden from the help; and --set NAME=VALUE.
   void add_rest();
 
   // Sets what was given, in the order of the command line.
@@ -52,6 +53,9 @@ class SettingOptions {
   std::vector<std::string> assignments_;  // Of --set.
   std::vector<Given> given_;
 };
+
+// Breaks the lines of all descriptions, also of subcommands, which CLI11 leaves as long as they are.
+void wrap_help(CLI::App& app);
 
 // The sentence for what CLI11 did not understand: names the nearest option or subcommand.
 [[nodiscard]] std::string explain(const CLI::App& app, const CLI::ParseError& error);

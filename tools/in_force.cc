@@ -6,6 +6,7 @@ namespace sluice::tools {
 namespace {
 
 constexpr char kSecret[] = "token";
+constexpr char kDefault[] = "default";
 
 std::string with_underscores(std::string_view name) {
   std::string result(name);
@@ -37,6 +38,13 @@ Status InForce::set(std::string_view name, std::string_view value, std::string s
   return status;
 }
 
+Status InForce::prefer(std::string_view name, std::string_view value, std::string source) {
+  for (const SettingInForce& entry : all_settings()) {
+    if (entry.setting->name == name && entry.source != kDefault) return {};
+  }
+  return set(name, value, std::move(source));
+}
+
 template <typename Owner>
 std::vector<SettingInForce> InForce::list(std::span<const Setting> table,
                                           const Owner& owner) const {
@@ -44,7 +52,7 @@ std::vector<SettingInForce> InForce::list(std::span<const Setting> table,
   for (const Setting& setting : table) {
     SettingInForce entry{&setting, get_option(owner, setting.name),
                          std::string(environment_source(setting))};
-    if (entry.source.empty()) entry.source = "default";
+    if (entry.source.empty()) entry.source = kDefault;
     for (const auto& [name, source] : sources_) {
       if (name == setting.name) entry.source = source;
     }

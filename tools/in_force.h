@@ -29,6 +29,9 @@ class InForce {
   // Sets one by name; `source` is shown for it.
   Status set(std::string_view name, std::string_view value, std::string source);
 
+  // Sets one unless the environment or set() did: what a command would rather have.
+  Status prefer(std::string_view name, std::string_view value, std::string source);
+
   [[nodiscard]] const Options& options() const { return options_; }
   [[nodiscard]] const PerfOptions& perf() const { return perf_; }
 

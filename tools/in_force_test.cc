@@ -44,6 +44,19 @@ TEST_F(InForceTest, EveryValueTellsWhereItComesFrom) {
   EXPECT_THAT(in_force.overrides(), ElementsAre("chunk_bytes=1048576", "window=4"));
 }
 
+TEST_F(InForceTest, PreferencesGiveWay) {
+  InForce in_force = InForce::from_environment().take();
+  ASSERT_TRUE(in_force.set("channels", "4", "--channels").ok());
+  for (const char* name : {"window", "channels", "small_bytes"}) {
+    EXPECT_TRUE(in_force.prefer(name, "2", "a command").ok());
+  }
+  EXPECT_EQ(in_force.options().window, 8u);
+  EXPECT_EQ(in_force.options().channels, 4u);
+  EXPECT_EQ(in_force.options().small_bytes, 2u);
+  EXPECT_EQ(find(in_force.engine_settings(), "small_bytes").source, "a command");
+  EXPECT_FALSE(in_force.prefer("chunk_bytes", "0", "a command").ok());
+}
+
 TEST_F(InForceTest, SecretsAreNotShown) {
   InForce in_force = InForce::from_environment().take();
   EXPECT_EQ(find(in_force.engine_settings(), "token").value, "");

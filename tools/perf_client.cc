@@ -17,7 +17,7 @@ struct State {
 };
 
 int run(const State& state) {
-  const Result<InForce> in_force = settings_in_force(state.settings);
+  const Result<InForce> in_force = measuring_settings(state.settings);
   if (!in_force.ok()) return usage(in_force.status());
   const auto plan = perf::make_plan(in_force->perf(), state.options.both_directions);
   if (!plan.ok()) return usage(plan.status());

@@ -73,6 +73,17 @@ Result<InForce> settings_in_force(const SettingOptions& settings) {
   return in_force;
 }
 
+Result<InForce> measuring_settings(const SettingOptions& settings) {
+  Result<InForce> in_force = settings_in_force(settings);
+  if (!in_force.ok()) return in_force;
+  if (Status status = prefer_client_settings(*in_force); !status.ok()) return status;
+  return in_force;
+}
+
+Status prefer_client_settings(InForce& in_force) {
+  return in_force.prefer("log_level", "error", "default of clients");
+}
+
 Result<Target> make_target(const std::string& host, const InForce& in_force) {
   const std::uint16_t port = in_force.perf().perf_port;
   Result<std::string> address = make_address(host, port, in_force.options().token);

@@ -33,6 +33,10 @@ void add_measure_options(CLI::App& app, SettingOptions& settings, MeasureOptions
 
 // The settings in force with what the command line set, and complaints about the environment.
 Result<InForce> settings_in_force(const SettingOptions& settings);
+// The same for a client: what goes wrong is told in its last sentence, so that only errors are
+// logged unless the user wants more.
+Result<InForce> measuring_settings(const SettingOptions& settings);
+Status prefer_client_settings(InForce& in_force);
 
 struct Target {
   std::string address;  // As Engine::connect() takes it.

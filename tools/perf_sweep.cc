@@ -49,13 +49,6 @@ Result<std::vector<std::uint32_t>> parse_channels(std::string_view list) {
   }
 }
 
-bool is_default(const InForce& in_force, std::string_view name) {
-  for (const SettingInForce& entry : in_force.all_settings()) {
-    if (entry.setting->name == name) return entry.source == "default";
-  }
-  return false;
-}
-
 Status write_results(const State& state, const std::string& title, const InForce& in_force,
                      const std::vector<perf::ResultRow>& rows) {
   Status status =
@@ -95,18 +88,16 @@ int sweep(const State& state, InForce in_force, const std::vector<std::uint32_t>
 }
 
 int run(const State& state) {
-  Result<InForce> in_force = settings_in_force(state.settings);
+  Result<InForce> in_force = measuring_settings(state.settings);
   if (!in_force.ok()) return usage(in_force.status());
-  if (is_default(*in_force, "perf_size")) {
-    const Status status = in_force->set("perf_size", kSizes, "default of sweep");
-    if (!status.ok()) return usage(status);
-  }
+  Status status = in_force->prefer("perf_size", kSizes, "default of sweep");
+  if (!status.ok()) return usage(status);
   const auto plan = perf::make_plan(in_force->perf(), state.options.both_directions);
   if (!plan.ok()) return usage(plan.status());
   const Result<std::vector<std::uint32_t>> channels = parse_channels(state.channels);
   if (!channels.ok()) return usage(channels.status().with_context("--channels"));
   if (state.plot != kNoPlot) {
-    const Status status = perf::find_gnuplot();
+    status = perf::find_gnuplot();
     if (!status.ok()) return exit_status(status);
   }
   return sweep(state, in_force.take(), *channels);
@@ -130,6 +121,7 @@ void add_perf_sweep_command(CLI::App& parent, Action& action) {
   state->settings.add("--port", "perf_port");
   state->settings.add("--token", "token");
   add_measure_options(*app, state->settings, state->options);
+  state->settings.leave_out("channels");
   state->settings.add_rest();
   app->callback([state, &action] { action = [state] { return run(*state); }; });
 }

@@ -30,10 +30,11 @@ int run(std::string_view role, const std::string& host, const std::string& gpu) 
     complain("GPU " + gpu + ": not a number of a GPU, legal are 0 to 1023");
     return kUsage;
   }
-  const Result<InForce> in_force = InForce::from_environment();
+  Result<InForce> in_force = InForce::from_environment();
   if (!in_force.ok()) return usage(in_force.status());
   const EndOptions end{.gpu = static_cast<int>(*number)};
   if (role == "server") return serve(*in_force, {.end = end, .once = true});
+  if (const Status status = prefer_client_settings(*in_force); !status.ok()) return usage(status);
   const auto plan = perf::make_plan(in_force->perf(), false);
   if (!plan.ok()) return usage(plan.status());
   const Result<Target> target = make_target(host, *in_force);

@@ -159,7 +159,8 @@ Result<Client::PhaseOutcome> Client::measure_phase(Phase phase, std::uint64_t si
                             std::uint64_t{plan.depth});
   }
   next.checked = checked_in_first(plan.verify, next.count);
-  do {
+  bool warm = false;
+  while (!warm) {
     next.seed = seed_++;
     const Result<RunOutcome> result = run(next);
     if (!result.ok()) return result.status();
@@ -167,9 +168,12 @@ Result<Client::PhaseOutcome> Client::measure_phase(Phase phase, std::uint64_t si
     warm_seconds += result->seconds;
     warm_messages += next.count;
     rate_took = result->seconds / static_cast<double>(next.count);
+    // Checking takes longer than moving: such a run tells the rate only where it is long anyway.
+    const double enough = next.checked > 0 ? plan.phase_seconds : plan.phase_seconds / 10;
+    warm = warm_seconds >= enough && warm_messages >= plan.warmup;
     next.count = std::min(next.count * 4, kMostMessages);
     next.checked = checked_in_later(plan.verify, next.count);
-  } while (warm_seconds < plan.phase_seconds / 10 || warm_messages < plan.warmup);
+  }
 
   next.count =
       plan.iterations != 0 ? plan.iterations : messages_for(plan.phase_seconds, 1, rate_took);
