@@ -10,6 +10,9 @@ namespace {
 
 constexpr const char* kComponent = "bootstrap";
 
+// What a handshake takes at most between engines that mean it, on a slow path.
+constexpr Nanoseconds kFairTime = from_ms(1000);
+
 Status protocol_error(std::string_view what) {
   return {StatusCode::kProtocol, std::string(what)};
 }
@@ -39,7 +42,6 @@ Bootstrap::Bootstrap(const Options& options, const Secret& secret, const wire::L
       joining_(options.max_handshakes + options.max_peers) {}
 
 void Bootstrap::add_inbound(std::unique_ptr<ByteStream> stream) {
-  make_room();
   Joining joining;
   joining.end = End::kAccepting;
   joining.secret = secret_;
@@ -62,6 +64,8 @@ void Bootstrap::add(std::unique_ptr<ByteStream> stream, Joining joining) {
   SLUICE_CHECK(id != 0, "{} handshakes", joining_.used());
   stream->tag = id | kTagBit;
   joining.own_nonce = random_nonce();
+  joining.began = clock_.now();
+  if (joining.end == End::kAccepting) ++inbound_;
   joining.link = std::make_unique<FrameStream>(
       std::move(stream),
       std::max(wire::kLargestFixedBody, wire::kSmallOverhead + options_.small_bytes), clock_);
@@ -71,37 +75,40 @@ void Bootstrap::add(std::unique_ptr<ByteStream> stream, Joining joining) {
     wire::Hello hello;
     hello.nonce = slot.own_nonce;
     slot.link->queue(wire::FrameType::kHello, hello);
-    slot.link->flush();
+    if (slot.link->flush() == IoAnswer::kFailed) {  // Refused at once: no ready() will follow.
+      fail(slot, slot.link->stream().failure());
+      release(id);
+    }
   }
 }
 
-// A flood of strangers pushes out the one that has been silent longest.
-void Bootstrap::make_room() {
-  std::uint32_t inbound = 0;
+bool Bootstrap::make_room() {
+  if (inbound_ < options_.max_handshakes) return true;
   std::uint64_t oldest = 0;
-  Nanoseconds oldest_deadline = 0;
-  joining_.for_each([&](std::uint64_t id, Joining& joining) {
+  joining_.for_each([&](std::uint64_t id, const Joining& joining) {
     if (joining.end != End::kAccepting) return;
-    ++inbound;
-    if (oldest == 0 || joining.deadline < oldest_deadline) {
-      oldest = id;
-      oldest_deadline = joining.deadline;
-    }
+    if (oldest == 0 || joining.began < joining_.find(oldest)->began) oldest = id;
   });
-  if (inbound < options_.max_handshakes) return;
-  Joining& pushed_out = *joining_.find(oldest);
-  if (!pushed_out.leaving) {
-    fail(pushed_out, {StatusCode::kUnavailable,
-                      fmt::format("pushed out by newer ones: {} handshakes under way is the most "
-                                  "(max_handshakes)",
-                                  inbound)});
+  Joining& slowest = *joining_.find(oldest);
+  if (clock_.now() - slowest.began < kFairTime) return false;
+  if (!slowest.leaving) {
+    fail(slowest, {StatusCode::kUnavailable,
+                   fmt::format("pushed out by newer ones: {} handshakes under way is the most "
+                               "(max_handshakes)",
+                               inbound_)});
   }
-  joining_.release(oldest);
+  release(oldest);
+  return true;
+}
+
+void Bootstrap::release(std::uint64_t id) {
+  if (joining_.find(id)->end == End::kAccepting) --inbound_;
+  joining_.release(id);
 }
 
 void Bootstrap::forget(std::uint64_t peer) {
   joining_.for_each([&](std::uint64_t id, Joining& joining) {
-    if (joining.end == End::kConnecting && joining.peer == peer) joining_.release(id);
+    if (joining.end == End::kConnecting && joining.peer == peer) release(id);
   });
   std::erase_if(outcomes_, [peer](const Outcome& outcome) { return outcome.peer == peer; });
 }
@@ -116,7 +123,7 @@ std::size_t Bootstrap::on_ready(std::uint64_t tag) {
     FrameStream::Frame ignored;
     while (joining->link->next(ignored) == FrameStream::Next::kFrame) {
     }
-    if (filled == IoAnswer::kEnd || filled == IoAnswer::kFailed) joining_.release(id);
+    if (filled == IoAnswer::kEnd || filled == IoAnswer::kFailed) release(id);
     return 1;
   }
   on_frames(id, *joining);
@@ -124,10 +131,10 @@ std::size_t Bootstrap::on_ready(std::uint64_t tag) {
   if (joining == nullptr || joining->leaving) return 1;
   if (filled == IoAnswer::kFailed || flushed == IoAnswer::kFailed) {
     fail(*joining, joining->link->stream().failure());
-    joining_.release(id);
+    release(id);
   } else if (filled == IoAnswer::kEnd) {
     fail(*joining, {StatusCode::kPeerLost, "it hung up before the handshake was over"});
-    joining_.release(id);
+    release(id);
   }
   return 1;
 }
@@ -143,7 +150,7 @@ void Bootstrap::on_frames(std::uint64_t id, Joining& joining) {
     if (!status.ok()) {
       fail(joining, status);
       refuse(joining, status);
-      if (!joining.leaving) joining_.release(id);
+      if (!joining.leaving) release(id);
       return;
     }
     if (joining_.find(id) == nullptr) return;  // It has joined.
@@ -249,7 +256,7 @@ void Bootstrap::joined(std::uint64_t id, Joining& joining, PeerLimits limits) {
   outcome.link = std::move(joining.link);
   outcome.limits = std::move(limits);
   outcomes_.push_back(std::move(outcome));
-  joining_.release(id);
+  release(id);
 }
 
 // Logs it, once, and tells the engine if it was the engine's own wish.
@@ -289,7 +296,7 @@ Nanoseconds Bootstrap::on_time(Nanoseconds now) {
                         accepting ? options_.handshake_timeout_ms : options_.connect_timeout_ms,
                         accepting ? "handshake_timeout_ms" : "connect_timeout_ms")});
     }
-    joining_.release(id);
+    release(id);
   });
   return next;
 }

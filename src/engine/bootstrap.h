@@ -41,7 +41,10 @@ class Bootstrap {
   Bootstrap(const Options& options, const Secret& secret, const wire::Limits& own,
             const Clock& clock);
 
-  void add_inbound(std::unique_ptr<ByteStream> stream);
+  // Whether one more inbound connection may be accepted now. When max_handshakes are under way, the
+  // oldest gives way if it has had a fair time; until then the next one waits in the kernel's queue.
+  bool make_room();
+  void add_inbound(std::unique_ptr<ByteStream> stream);  // After make_room().
   void add_outbound(std::unique_ptr<ByteStream> stream, const Secret& secret, std::uint64_t peer);
   void forget(std::uint64_t peer);  // No outcome will come for it.
 
@@ -63,13 +66,14 @@ class Bootstrap {
     std::uint64_t peer = 0;
     Nonce own_nonce{};
     Nonce peer_nonce{};
+    Nanoseconds began = 0;
     Nanoseconds deadline = 0;
     bool greeted = false;  // The other end's first frame was in order.
     bool leaving = false;  // Refused: waits for its last frame to be read.
   };
 
   void add(std::unique_ptr<ByteStream> stream, Joining joining);
-  void make_room();
+  void release(std::uint64_t id);
   void on_frames(std::uint64_t id, Joining& joining);
   // OK: go on. Anything else ends this handshake.
   Status on_frame(std::uint64_t id, Joining& joining, const FrameStream::Frame& frame);
@@ -85,6 +89,7 @@ class Bootstrap {
   const wire::Limits& own_;
   const Clock& clock_;
   SlotPool<Joining> joining_;
+  std::uint32_t inbound_ = 0;  // Of joining_.
   std::deque<Outcome> outcomes_;
 };
 

@@ -169,6 +169,7 @@ Result<TransferId> EngineImpl::transfer(Direction direction, PeerId peer, Slice 
 
 std::size_t EngineImpl::progress() {
   std::size_t steps = handle_ready();
+  if (!accepting_) steps += accept_strangers();
   steps += handle_outcomes();
   const Nanoseconds now = clock_->now();
   steps += move_chunks(now);
@@ -183,17 +184,26 @@ std::size_t EngineImpl::handle_ready() {
   const std::size_t count = control_->ready(tags);
   for (std::size_t i = 0; i < count; ++i) {
     if (tags[i] == ControlNet::kAcceptTag) {
-      while (auto stream = control_->accept()) {
-        bootstrap_.add_inbound(std::move(stream));
-        next_time_ = 0;
-        ++steps;
-      }
+      steps += accept_strangers();
     } else if ((tags[i] & Bootstrap::kTagBit) != 0) {
       steps += bootstrap_.on_ready(tags[i]);
     } else if (Peer* peer = find_peer(PeerId(tags[i]))) {
       steps += peer->on_ready();
     }
   }
+  return steps;
+}
+
+std::size_t EngineImpl::accept_strangers() {
+  std::size_t steps = 0;
+  while ((accepting_ = bootstrap_.make_room())) {
+    auto stream = control_->accept();
+    if (stream == nullptr) break;
+    bootstrap_.add_inbound(std::move(stream));
+    next_time_ = 0;
+    ++steps;
+  }
+  control_->set_accepting(accepting_);
   return steps;
 }
 
@@ -225,6 +235,7 @@ void EngineImpl::welcome(Bootstrap::Outcome outcome) {
       outcome.link->stream().tag = 0;
       outcome.link->stream().set_reading(false);
       leaving_.push_back({std::move(outcome.link), clock_->now() + kCloseLimit});
+      next_time_ = 0;
       return;
     }
     auto& slot = *peers_.find(id);
@@ -253,6 +264,7 @@ void EngineImpl::handle_time(Nanoseconds now) {
   next_time_ = bootstrap_.on_time(now);
   for (Peer* peer : live_) next_time_ = std::min(next_time_, peer->on_time(now));
   see_off(now);
+  if (!accepting_) next_time_ = std::min(next_time_, now + from_ms(20));
   if (!leaving_.empty()) next_time_ = std::min(next_time_, now + from_ms(1));
 }
 
@@ -289,7 +301,11 @@ std::size_t EngineImpl::see_off(Nanoseconds now) {
     if (flushed == IoAnswer::kNotYet) return false;
     if (flushed == IoAnswer::kFailed) return true;
     leaving.link->stream().end_writes();
-    return leaving.link->stream().delivered();
+    // Reading empties the kernel's buffer: closing with unread bytes in it would reset the connection
+    // and could cost the peer what we sent last. The end of the peer's stream ends the wait too.
+    const IoAnswer answer = leaving.link->discard();
+    return answer == IoAnswer::kEnd || answer == IoAnswer::kFailed ||
+           leaving.link->stream().delivered();
   });
   return before - leaving_.size();
 }

@@ -64,6 +64,7 @@ class EngineImpl final : public Engine {
   Result<TransferId> transfer(Direction direction, PeerId peer, Slice slice);
   Peer* find_peer(PeerId peer);
   std::size_t handle_ready();
+  std::size_t accept_strangers();
   std::size_t handle_outcomes();
   void welcome(Bootstrap::Outcome outcome);
   std::size_t move_chunks(Nanoseconds now);
@@ -92,6 +93,7 @@ class EngineImpl final : public Engine {
   std::vector<Leaving> leaving_;
   UnpackBatch batch_;
   Nanoseconds next_time_ = 0;
+  bool accepting_ = true;   // False: as many strangers as may be are at the door.
   bool short_gaps_ = true;  // Work has come within spin_us of late: spinning is worth it.
   std::atomic<bool> interrupted_{false};
   std::atomic<bool> sleeping_{false};

@@ -43,6 +43,15 @@ IoAnswer FrameStream::fill() {
   return result.answer;
 }
 
+IoAnswer FrameStream::discard() {
+  IoAnswer answer = IoAnswer::kSome;
+  while (answer == IoAnswer::kSome) {
+    in_begin_ = in_end_ = 0;
+    answer = fill();
+  }
+  return answer;
+}
+
 FrameStream::Next FrameStream::next(Frame& frame) {
   const std::size_t available = in_end_ - in_begin_;
   if (available < wire::kHeaderBytes) return Next::kNone;

@@ -34,6 +34,9 @@ class FrameStream {
   [[nodiscard]] bool room_for(std::size_t body_bytes) const {
     return wire::kHeaderBytes + body_bytes <= capacity_ - (out_end_ - out_begin_);
   }
+  // Reads what has come and forgets it, until there is no more: kNotYet, kEnd or kFailed.
+  IoAnswer discard();
+
   // Queues one frame, whose body must fit room_for() and is encoded in place; flush() sends it.
   template <typename Body>
   void queue(wire::FrameType type, const Body& body) {

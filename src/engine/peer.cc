@@ -202,7 +202,11 @@ void Peer::fail(const Status& status) {
   state_ = State::kFailing;
   failure_ = status.with_context(fmt::format("peer {} {}", id_, label_));
   if (!was_joining) {  // The bootstrap has logged the others.
-    SLUICE_LOG(kWarning, "engine", "{}", failure_.message());
+    if (status.code() == StatusCode::kClosed) {
+      SLUICE_LOG(kInfo, "engine", "{}", failure_.message());
+    } else {
+      SLUICE_LOG(kWarning, "engine", "{}", failure_.message());
+    }
     link_->stream().set_reading(false);
     if (link_->room_for(wire::kLongestReason + 8)) {
       link_->queue(wire::FrameType::kGoodbye, wire::Farewell{status.code(), status.message()});

@@ -64,7 +64,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const Options& options) {
   tcp.receive_buffer_bytes = options.receive_buffer_bytes;
   tcp.spin_us = options.spin_us;
   tcp.window = options.window;
-  tcp.hello_timeout_ms = options.handshake_timeout_ms;
+  tcp.hello_timeout = from_ms(options.handshake_timeout_ms);
   auto net = TcpNet::create(tcp, *clock);
   if (!net.ok()) return net.status();
   parts.net = net.take();

@@ -59,6 +59,8 @@ class ControlNet {
   [[nodiscard]] virtual std::uint16_t port() const = 0;  // After listen().
   // The next connection that came in, or nullptr.
   virtual std::unique_ptr<ByteStream> accept() = 0;
+  // Stops or resumes naming kAcceptTag: those who knock wait in the kernel's queue meanwhile.
+  virtual void set_accepting(bool on) = 0;
   // `host` is numeric. Returns at once; the outcome shows in the stream's answers.
   virtual Result<std::unique_ptr<ByteStream>> connect(std::string_view host,
                                                       std::uint16_t port) = 0;

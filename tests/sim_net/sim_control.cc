@@ -81,7 +81,7 @@ Result<std::unique_ptr<ByteStream>> SimControlNet::connect(std::string_view host
 
 std::size_t SimControlNet::ready(std::span<std::uint64_t> tags) {
   std::size_t count = 0;
-  if (backlog_ != nullptr && !backlog_->empty() && !tags.empty()) tags[count++] = kAcceptTag;
+  if (someone_knocks() && !tags.empty()) tags[count++] = kAcceptTag;
   for (std::size_t looked = 0; looked < streams_.size() && count < tags.size(); ++looked) {
     next_stream_ = (next_stream_ + 1) % streams_.size();
     Stream& stream = *streams_[next_stream_];
@@ -105,15 +105,17 @@ bool SimControlNet::watched_is_readable() const {
 }
 
 bool SimControlNet::anything_ready() const {
-  if (backlog_ != nullptr && !backlog_->empty()) return true;
+  if (someone_knocks()) return true;
   return std::any_of(streams_.begin(), streams_.end(),
                      [](const Stream* stream) { return stream->worth_asking(); });
 }
 
 void SimControlNet::sleep(std::chrono::microseconds limit) {
-  const auto hour = std::chrono::microseconds(std::chrono::hours(1));
-  const Nanoseconds deadline = world_.now() + from_us(std::min(limit, hour).count());
+  // Even a sleep of nothing takes time: a caller that rounds its limit down must get on.
+  const Nanoseconds deadline =
+      world_.now() + from_us(std::clamp<std::int64_t>(limit.count(), 1, 3'600'000'000));
   while (!interrupted_.load() && !anything_ready() && !watched_is_readable()) {
+    world_.run_background(host_);
     if (world_.next_event() > deadline) {
       world_.run_until(deadline);
       break;

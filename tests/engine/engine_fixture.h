@@ -1,0 +1,115 @@
+// Engines in one process over loopback TCP, driven by the test's own thread.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "sluice/engine.h"
+
+namespace sluice {
+
+// Long enough for a sanitizer on a busy machine; only a hang reaches it.
+inline constexpr std::chrono::seconds kPatience{60};
+
+inline Options loopback_options() {
+  Options options;
+  options.listen_host = "127.0.0.1";
+  options.channels = 2;
+  options.spin_us = 0;
+  return options;
+}
+
+// An engine and what it has handed out so far.
+struct Host {
+  explicit Host(const Options& options = loopback_options()) {
+    auto created = Engine::create(options);
+    EXPECT_TRUE(created.ok()) << created.status().to_string();
+    if (created.ok()) engine = created.take();
+  }
+
+  void pass() {
+    engine->progress();
+    std::array<Completion, 16> completions;
+    for (std::size_t n; (n = engine->poll(completions)) > 0;) {
+      for (std::size_t i = 0; i < n; ++i) {
+        const auto [at, first] = done.emplace(completions[i].id, completions[i]);
+        EXPECT_TRUE(first) << "completed twice";
+      }
+    }
+    std::array<PeerEvent, 16> happened;
+    for (std::size_t n; (n = engine->poll_peers(happened)) > 0;) {
+      events.insert(events.end(), happened.begin(), happened.begin() + static_cast<long>(n));
+    }
+  }
+  [[nodiscard]] bool finished(TransferId id) const { return done.contains(id); }
+  // The first peer that connected, or was lost.
+  [[nodiscard]] const PeerEvent* event(PeerEventKind kind) const {
+    for (const PeerEvent& e : events) {
+      if (e.kind == kind) return &e;
+    }
+    return nullptr;
+  }
+  RegionId add(std::vector<std::byte>& memory) {
+    auto region = engine->register_memory(memory.data(), memory.size(), Memory::kHost);
+    EXPECT_TRUE(region.ok()) << region.status().to_string();
+    return *region;
+  }
+
+  std::unique_ptr<Engine> engine;
+  std::map<TransferId, Completion> done;
+  std::vector<PeerEvent> events;
+};
+
+// Makes passes over all hosts until `condition`; false when kPatience is over.
+inline bool drive(const std::vector<Host*>& hosts, const std::function<bool()>& condition) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    for (Host* host : hosts) host->pass();
+  }
+  return true;
+}
+
+// Two engines that know each other.
+struct Pair {
+  explicit Pair(const Options& a_options = loopback_options(),
+                const Options& b_options = loopback_options())
+      : a(a_options), b(b_options) {
+    auto peer = a.engine->connect(b.engine->address());
+    EXPECT_TRUE(peer.ok()) << peer.status().to_string();
+    b_at_a = *peer;
+    EXPECT_TRUE(drive([&] {
+      return a.event(PeerEventKind::kConnected) != nullptr &&
+             b.event(PeerEventKind::kConnected) != nullptr;
+    }));
+    a_at_b = b.event(PeerEventKind::kConnected)->peer;
+  }
+  bool drive(const std::function<bool()>& condition) {
+    return sluice::drive({&a, &b}, condition);
+  }
+  bool finish(TransferId at_a, TransferId at_b) {
+    return drive([&] { return a.finished(at_a) && b.finished(at_b); });
+  }
+
+  Host a;
+  Host b;
+  PeerId b_at_a{};
+  PeerId a_at_b{};
+};
+
+inline std::vector<std::byte> random_bytes(std::size_t count, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<std::byte> bytes(count);
+  for (std::byte& b : bytes) b = static_cast<std::byte>(random());
+  return bytes;
+}
+
+}  // namespace sluice

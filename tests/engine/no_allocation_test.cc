@@ -1,0 +1,96 @@
+// In steady state the engine allocates nothing, neither per chunk nor per message: this program
+// counts every operator new, on every thread, over more than 10,000 chunks.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "tests/engine/engine_fixture.h"
+
+namespace {
+std::atomic<bool> counting{false};
+std::atomic<std::size_t> allocations{0};
+
+void* counted(std::size_t bytes, std::size_t alignment) {
+  if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1);
+  void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (memory == nullptr) std::abort();
+  return memory;
+}
+}  // namespace
+
+void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
+void* operator new[](std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
+void* operator new(std::size_t bytes, std::align_val_t a) {
+  return counted(bytes, static_cast<std::size_t>(a));
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+
+namespace sluice {
+namespace {
+
+class Stream {
+ public:
+  Stream(Pair& pair, std::vector<std::byte>& from, std::vector<std::byte>& into)
+      : pair_(pair), from_(pair.a.add(from)), into_(pair.b.add(into)) {}
+
+  // `count` messages of `bytes`, one after the other, without a container in sight.
+  bool run(int count, std::uint64_t bytes) {
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    for (int i = 0; i < count; ++i) {
+      if (!pair_.b.engine->recv(pair_.a_at_b, {into_, 0, bytes}).ok()) return false;
+      if (!pair_.a.engine->send(pair_.b_at_a, {from_, 0, bytes}).ok()) return false;
+      bool sent = false;
+      bool received = false;
+      while (!sent || !received) {
+        if (std::chrono::steady_clock::now() > end) return false;
+        pair_.a.engine->progress();
+        pair_.b.engine->progress();
+        sent = poll(*pair_.a.engine) || sent;
+        received = poll(*pair_.b.engine) || received;
+      }
+    }
+    return true;
+  }
+
+ private:
+  static bool poll(Engine& engine) {
+    std::array<Completion, 1> completion;
+    return engine.poll(completion) == 1 && completion[0].status.ok();
+  }
+
+  Pair& pair_;
+  RegionId from_;
+  RegionId into_;
+};
+
+TEST(NoAllocation, OverTenThousandChunksAndMessages) {
+  Options options = loopback_options();
+  options.chunk_bytes = 4096;
+  options.small_bytes = 1024;
+  Pair pair(options, options);
+  std::vector<std::byte> from = random_bytes(5000 * 4096, 1);
+  std::vector<std::byte> into(from.size());
+  Stream stream(pair, from, into);
+  ASSERT_TRUE(stream.run(3, from.size()));
+  ASSERT_TRUE(stream.run(100, 64));
+
+  // Chunks are at least 256 KiB unless chunk_bytes is smaller: 5,000 of them twice.
+  counting.store(true);
+  const bool bulk = stream.run(3, from.size());
+  const bool small = stream.run(2000, 64);
+  counting.store(false);
+  EXPECT_TRUE(bulk);
+  EXPECT_TRUE(small);
+  EXPECT_EQ(allocations.load(), 0u);
+  EXPECT_EQ(from, into);
+}
+
+}  // namespace
+}  // namespace sluice
