@@ -48,8 +48,8 @@ Status ChunkPump::start() {
 
 ChunkPump::~ChunkPump() {
   if (!thread_.joinable()) return;
-  if (in_flight() > 0) stream_->shut_down();
   end();
+  if (in_flight() > 0) stream_->shut_down();
   thread_.join();
 }
 
@@ -104,8 +104,8 @@ void ChunkPump::abort() {
   if (ending()) return;
   // What has failed by itself keeps its own reason.
   if (!ended_.load(std::memory_order_acquire)) aborted_ = true;
+  end();  // First, so that the helper knows whose doing the shut-down is.
   stream_->shut_down();
-  end();
 }
 
 Status ChunkPump::failure() const {

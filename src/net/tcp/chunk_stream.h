@@ -33,6 +33,8 @@ enum class Move : std::uint8_t {
 
 class ChunkStream {
  public:
+  static constexpr std::size_t kHeaderBytes = 64;
+
   explicit ChunkStream(Fd socket) : socket_(std::move(socket)) {}
   virtual ~ChunkStream() = default;
   ChunkStream(const ChunkStream&) = delete;
@@ -49,7 +51,6 @@ class ChunkStream {
   [[nodiscard]] const Status& failure() const { return failure_; }
 
  protected:
-  static constexpr std::size_t kHeaderBytes = 8;
   Move fail(Status failure) {
     failure_ = std::move(failure);
     return Move::kFailed;

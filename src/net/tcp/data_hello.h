@@ -44,7 +44,7 @@ struct DataHello {
   DataNonce nonce;
   std::uint16_t features = 0;
 };
-inline constexpr std::size_t kHelloBytes = 24;
+inline constexpr std::size_t kHelloBytes = 64;
 std::array<std::byte, kHelloBytes> encode_hello(const DataHello& hello);
 Result<DataHello> decode_hello(std::span<const std::byte, kHelloBytes> bytes);
 

@@ -51,7 +51,14 @@ Result<SocketAddress> look_up(const std::string& host, std::uint16_t port, int f
   if (error != 0) {
     return Status(StatusCode::kNotFound, fmt::format("host '{}': {}", host, ::gai_strerror(error)));
   }
-  SocketAddress address(list->ai_addr, list->ai_addrlen);
+  // IPv4 first: a host that has both names "localhost" for IPv6 too, where servers are told to
+  // listen on 127.0.0.1.
+  const addrinfo* best = list;
+  for (const addrinfo* one = list; one != nullptr && best->ai_family != AF_INET;
+       one = one->ai_next) {
+    if (one->ai_family == AF_INET) best = one;
+  }
+  SocketAddress address(best->ai_addr, best->ai_addrlen);
   address.set_port(port);
   return address;
 }
@@ -162,7 +169,7 @@ Result<SocketAddress> remote_address(int fd) {
 
 Result<SocketAddress> resolve_host(const std::string& host, std::uint16_t port) {
   if (host.empty()) return Status(StatusCode::kNotFound, "the host name is empty");
-  return look_up(host, port, AI_ADDRCONFIG);
+  return look_up(host, port, 0);
 }
 
 Result<SocketAddress> interface_address(const std::string& name, std::uint16_t port) {

@@ -50,7 +50,7 @@ class SocketAddress {
 Result<SocketAddress> local_address(int fd);
 Result<SocketAddress> remote_address(int fd);
 
-// A name or a numeric address. Blocks. kNotFound: no such host.
+// A name or a numeric address; IPv4 before IPv6. Blocks. kNotFound: no such host.
 Result<SocketAddress> resolve_host(const std::string& host, std::uint16_t port);
 // The first address of a network interface, IPv4 before IPv6. kNotFound: none, or no such interface.
 Result<SocketAddress> interface_address(const std::string& name, std::uint16_t port);

@@ -20,6 +20,10 @@ Result<std::unique_ptr<Connector>> TcpConnector::create(TcpNet& net,
   return std::unique_ptr<Connector>(std::move(connector));
 }
 
+TcpConnector::~TcpConnector() {
+  if (socket_.valid()) net_.wake_.remove(socket_.get());
+}
+
 Status TcpConnector::open() {
   const std::string context = fmt::format("connecting to {}", remote_.to_string());
   socket_ = Fd(::socket(remote_.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

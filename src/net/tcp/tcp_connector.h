@@ -11,6 +11,8 @@ class TcpConnector final : public Connector {
  public:
   static Result<std::unique_ptr<Connector>> create(TcpNet& net, std::span<const std::byte> handle);
 
+  ~TcpConnector() override;
+
   MakeAnswer connect(std::unique_ptr<SendChannel>& channel, Status& failure) override;
 
  private:

@@ -1,5 +1,7 @@
 #include "src/net/tcp/tcp_listener.h"
 
+#include <fmt/format.h>
+
 #include "src/base/log.h"
 #include "src/net/tcp/socket_options.h"
 
@@ -30,6 +32,11 @@ MakeAnswer TcpListener::accept(std::unique_ptr<RecvChannel>& channel, Status& fa
 }
 
 Result<std::unique_ptr<RecvChannel>> TcpListener::make_channel() {
+  if (entry_.hello.features != 0) {
+    return Status(StatusCode::kProtocol,
+                  fmt::format("the sender at {} wants features {:#x}", entry_.remote.to_string(),
+                              entry_.hello.features));
+  }
   const int fd = entry_.socket.get();
   if (Status status = set_no_delay(fd); !status.ok()) return status;
   if (Status status = set_blocking(fd, true); !status.ok()) return status;

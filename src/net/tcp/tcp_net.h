@@ -20,7 +20,7 @@
 namespace sluice {
 
 struct TcpNetOptions {
-  std::string bind_host;                    // Address or interface; "" is every address.
+  std::string bind_host{};                  // Address or interface; "" is every address.
   std::string congestion_control = "auto";  // "auto", "system", or a name the kernel must take.
   std::uint64_t receive_buffer_bytes = 0;   // 0: 768 KiB on short paths, else automatic.
   std::uint32_t spin_us = 100;              // How long an idle helper yields before it sleeps.

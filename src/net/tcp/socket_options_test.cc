@@ -1,0 +1,127 @@
+#include "src/net/tcp/socket_options.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <string>
+
+#include "src/net/tcp/testing.h"
+
+namespace sluice {
+namespace {
+
+constexpr Path kShort{.loopback = false, .rtt_us = 200};
+constexpr Path kLong{.loopback = false, .rtt_us = 20000};
+constexpr Path kUnknown{};
+
+bool set_bbr(int fd) { return ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "bbr", 3) == 0; }
+
+TEST(Path, ShortIsLoopbackOrBelowAMillisecond) {
+  EXPECT_TRUE(kShort.is_short());
+  EXPECT_FALSE(kLong.is_short());
+  EXPECT_FALSE(kUnknown.is_short());
+  EXPECT_TRUE((Path{.loopback = true, .rtt_us = 0}).is_short());
+  EXPECT_TRUE((Path{.loopback = false, .rtt_us = 999}).is_short());
+  EXPECT_FALSE((Path{.loopback = false, .rtt_us = 1000}).is_short());
+}
+
+TEST(Path, OfALoopbackConnection) {
+  const auto [client, server] = testing::tcp_pair();
+  for (const int fd : {client.get(), server.get()}) {
+    const Path path = path_of(fd);
+    EXPECT_TRUE(path.loopback);
+    EXPECT_TRUE(path.is_short());
+  }
+  EXPECT_GT(path_of(client.get()).rtt_us, 0u);
+}
+
+TEST(CongestionControl, SystemTouchesNothing) {
+  const auto [client, server] = testing::tcp_pair();
+  const std::string before = congestion_control_of(client.get());
+  ASSERT_NE(before, "");
+  const auto choice = choose_congestion_control(client.get(), "system", kShort);
+  ASSERT_TRUE(choice.ok());
+  EXPECT_EQ(choice->name, before);
+  EXPECT_EQ(congestion_control_of(client.get()), before);
+}
+
+TEST(CongestionControl, ANameIsTakenOrRefused) {
+  const auto [client, server] = testing::tcp_pair();
+  const auto choice = choose_congestion_control(client.get(), "reno", kLong);
+  ASSERT_TRUE(choice.ok()) << choice.status().to_string();
+  EXPECT_EQ(choice->name, "reno");
+  EXPECT_EQ(congestion_control_of(client.get()), "reno");
+  for (const char* name : {"nosuch", "", "a-name-longer-than-the-kernel-takes"}) {
+    const auto refused = choose_congestion_control(client.get(), name, kLong);
+    ASSERT_FALSE(refused.ok()) << name;
+    EXPECT_NE(refused.status().message().find(fmt::format("'{}'", name)), std::string_view::npos);
+    EXPECT_EQ(congestion_control_of(client.get()), "reno");
+  }
+}
+
+TEST(CongestionControl, AutoLeavesWhatDoesNotPace) {
+  const auto [client, server] = testing::tcp_pair();
+  ASSERT_TRUE(choose_congestion_control(client.get(), "reno", kShort).ok());
+  const auto choice = choose_congestion_control(client.get(), "auto", kShort);
+  ASSERT_TRUE(choice.ok());
+  EXPECT_EQ(choice->name, "reno");
+}
+
+TEST(CongestionControl, AutoReplacesBbrOnShortPathsOnly) {
+  const auto [client, server] = testing::tcp_pair();
+  if (!set_bbr(client.get())) GTEST_SKIP() << "this kernel has no BBR";
+  for (const Path& path : {kLong, kUnknown}) {
+    const auto choice = choose_congestion_control(client.get(), "auto", path);
+    ASSERT_TRUE(choice.ok());
+    EXPECT_EQ(choice->name, "bbr");
+  }
+  const auto choice = choose_congestion_control(client.get(), "auto", kShort);
+  ASSERT_TRUE(choice.ok());
+  EXPECT_TRUE(choice->name == "cubic" || choice->name == "reno") << choice->name;
+  EXPECT_EQ(congestion_control_of(client.get()), choice->name);
+  EXPECT_NE(std::string(choice->why), "");
+}
+
+TEST(ReceiveBuffer, AutomaticOnlyOnShortPaths) {
+  const auto [client, server] = testing::tcp_pair();
+  const auto untouched = set_receive_buffer(server.get(), 0, kLong);
+  ASSERT_TRUE(untouched.ok());
+  EXPECT_EQ(*untouched, 0u);
+  const auto set = set_receive_buffer(server.get(), 0, kShort);
+  ASSERT_TRUE(set.ok());
+  // 0 where net.core.rmem_max is too small and we may not exceed it.
+  EXPECT_TRUE(*set == 0 || *set >= 384u << 10) << *set;
+  EXPECT_LE(*set, kShortPathReceiveBuffer);
+}
+
+TEST(ReceiveBuffer, TakesWhatTheUserWants) {
+  const auto [client, server] = testing::tcp_pair();
+  const auto set = set_receive_buffer(server.get(), 100'000, kLong);
+  ASSERT_TRUE(set.ok());
+  EXPECT_EQ(*set, 100'000u);
+  // Absurd sizes are cut by the kernel, not wrapped around.
+  const auto huge = set_receive_buffer(server.get(), std::uint64_t{1} << 40, kLong);
+  ASSERT_TRUE(huge.ok());
+  EXPECT_GE(*huge, 100'000u);
+}
+
+TEST(SocketFlags, BlockingAndNoDelay) {
+  const auto [client, server] = testing::tcp_pair();
+  ASSERT_TRUE(set_blocking(client.get(), false).ok());
+  EXPECT_NE(::fcntl(client.get(), F_GETFL) & O_NONBLOCK, 0);
+  ASSERT_TRUE(set_blocking(client.get(), true).ok());
+  EXPECT_EQ(::fcntl(client.get(), F_GETFL) & O_NONBLOCK, 0);
+  ASSERT_TRUE(set_no_delay(client.get()).ok());
+  int on = 0;
+  socklen_t length = sizeof(on);
+  ASSERT_EQ(::getsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, &length), 0);
+  EXPECT_EQ(on, 1);
+  EXPECT_EQ(set_no_delay(-1).code(), StatusCode::kSystem);
+  EXPECT_EQ(set_blocking(-1, true).code(), StatusCode::kSystem);
+}
+
+}  // namespace
+}  // namespace sluice
