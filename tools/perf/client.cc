@@ -63,9 +63,9 @@ Status Client::start() {
   engine.listen_port = 0;
   engine.allow_anyone = 0;
   if (engine.channels == 0) engine.channels = default_channels();
-  Result<std::unique_ptr<Driver>> driver = make_driver(engine, options_.threading);
-  if (!driver.ok()) return driver.status();
-  hub_ = std::make_unique<Hub>(driver.take(), options_.interrupted);
+  Result<std::unique_ptr<Hub>> hub = Hub::create(engine, options_.threading, options_.interrupted);
+  if (!hub.ok()) return hub.status();
+  hub_ = hub.take();
   room_ = std::make_unique<Room>(*hub_, options_.memory);
 
   Result<PeerId> peer{PeerId{}};

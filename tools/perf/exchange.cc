@@ -26,17 +26,18 @@ bool sends(const Run& run, End end) {
 }
 bool receives(const Run& run, End end) { return sends(run, other(end)); }
 
-LaneFlow make_flow(const Run& run, const Layout& layout, const Lane& lane, bool used, bool both) {
+LaneFlow make_flow(const Run& run, const Layout& layout, const Lane& lane, bool used, bool both,
+                   std::uint32_t most) {
   // In a latency run the receive of the next message is posted before this one is answered.
-  const std::uint32_t depth = run.phase == Phase::kLatency ? 2 : run.depth;
+  const std::uint32_t depth = std::min(run.phase == Phase::kLatency ? 2 : run.depth, most);
   return {both ? lane : layout.only_lane(), run.size, used ? run.count : 0, depth};
 }
 
-LaneFlow make_sends(const Run& run, const Layout& layout, End end) {
-  return make_flow(run, layout, layout.send_lane(), sends(run, end), receives(run, end));
+LaneFlow make_sends(const Run& run, const Layout& layout, End end, std::uint32_t most) {
+  return make_flow(run, layout, layout.send_lane(), sends(run, end), receives(run, end), most);
 }
-LaneFlow make_recvs(const Run& run, const Layout& layout, End end) {
-  return make_flow(run, layout, layout.recv_lane(), receives(run, end), sends(run, end));
+LaneFlow make_recvs(const Run& run, const Layout& layout, End end, std::uint32_t most) {
+  return make_flow(run, layout, layout.recv_lane(), receives(run, end), sends(run, end), most);
 }
 
 double microseconds(std::chrono::steady_clock::duration duration) {
@@ -57,8 +58,8 @@ Exchange::Exchange(Hub& hub, Link& link, const Room& room, const Run& run, End e
       run_(run),
       ping_pong_(run.phase == Phase::kLatency),
       end_(end),
-      sends_(make_sends(run, room.layout(), end)),
-      recvs_(make_recvs(run, room.layout(), end)) {
+      sends_(make_sends(run, room.layout(), end, hub.share())),
+      recvs_(make_recvs(run, room.layout(), end, hub.share())) {
   arrived_.reserve(kMostDepth);
   if (ping_pong_ && end_ == End::kClient) {
     samples_.reserve(static_cast<std::size_t>(std::min(run.count, kMostSamples)));

@@ -1,5 +1,7 @@
 #include "tools/perf/hub.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <utility>
 
@@ -7,8 +9,22 @@
 
 namespace sluice::perf {
 
-Hub::Hub(std::unique_ptr<Driver> driver, std::function<bool()> interrupted)
-    : driver_(std::move(driver)), interrupted_(std::move(interrupted)) {}
+Result<std::unique_ptr<Hub>> Hub::create(const Options& options, Threading threading,
+                                         std::function<bool()> interrupted) {
+  constexpr std::uint32_t kFewest = 8;
+  if (options.max_transfers < kFewest) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("max_transfers: {} are too few for sluice perf, which needs {}",
+                              options.max_transfers, kFewest));
+  }
+  Result<std::unique_ptr<Driver>> driver = make_driver(options, threading);
+  if (!driver.ok()) return driver.status();
+  return std::unique_ptr<Hub>(
+      new Hub(driver.take(), std::move(interrupted), options.max_transfers / 4));
+}
+
+Hub::Hub(std::unique_ptr<Driver> driver, std::function<bool()> interrupted, std::uint32_t share)
+    : driver_(std::move(driver)), interrupted_(std::move(interrupted)), share_(share) {}
 
 Hub::~Hub() = default;
 

@@ -26,13 +26,20 @@ struct Region {
 
 class Hub {
  public:
-  // `interrupted` is asked in every pass; when it says yes, passes fail with kClosed.
-  Hub(std::unique_ptr<Driver> driver, std::function<bool()> interrupted);
+  // Makes the engine. `interrupted` is asked in every pass; when it says yes, passes fail with
+  // kClosed. kInvalidArgument: max_transfers is too small for `sluice perf`.
+  static Result<std::unique_ptr<Hub>> create(const Options& options, Threading threading,
+                                             std::function<bool()> interrupted);
   ~Hub();  // After every Link.
   Hub(const Hub&) = delete;
   Hub& operator=(const Hub&) = delete;
 
   [[nodiscard]] Driver& driver() { return *driver_; }
+
+  // The engine's max_transfers are shared out: a quarter for the sends of a run, one for its
+  // receives, one for what waiting peers may say, and the rest for messages between runs. Otherwise
+  // an end could wait for a place that only the other end can free, which waits for this one.
+  [[nodiscard]] std::uint32_t share() const { return share_; }
 
   // Drives the engine once and delivers; waits up to `limit` when there is nothing to do. Not OK
   // only when interrupted.
@@ -48,6 +55,7 @@ class Hub {
 
  private:
   friend class Link;
+  Hub(std::unique_ptr<Driver> driver, std::function<bool()> interrupted, std::uint32_t share);
   void attach(PeerId peer, Link* link) { links_[peer] = link; }
   void detach(PeerId peer) { links_.erase(peer); }
   void on_peer_event(const PeerEvent& event);
@@ -56,6 +64,7 @@ class Hub {
   std::vector<Region> retired_;  // Freed after the engine is gone: declared before it.
   std::unique_ptr<Driver> driver_;
   std::function<bool()> interrupted_;
+  std::uint32_t share_;
   std::deque<PeerEvent> strangers_;
   std::unordered_map<PeerId, Link*> links_;
 };

@@ -17,10 +17,11 @@ constexpr std::chrono::milliseconds kIdle{60'000};  // Between the runs of a cli
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
-  Result<std::unique_ptr<Driver>> driver = make_driver(options.engine, options.threading);
-  if (!driver.ok()) return driver.status();
+  Result<std::unique_ptr<Hub>> hub =
+      Hub::create(options.engine, options.threading, options.interrupted);
+  if (!hub.ok()) return hub.status();
   std::unique_ptr<Server> server(new Server(std::move(options)));
-  server->hub_ = std::make_unique<Hub>(driver.take(), server->options_.interrupted);
+  server->hub_ = hub.take();
   server->room_ = std::make_unique<Room>(*server->hub_, server->options_.memory);
   return server;
 }
@@ -62,11 +63,13 @@ std::unique_ptr<Link> Server::next_client() {
 }
 
 void Server::admit_strangers() {
-  while (const auto stranger = hub_->take_stranger()) {
+  while (guests_.size() < hub_->share()) {
+    const auto stranger = hub_->take_stranger();
+    if (!stranger.has_value()) return;
     Result<std::unique_ptr<Link>> link = Link::make(*hub_, stranger->peer, stranger->name);
     Status status = link.ok() ? (*link)->listen() : link.status();
     if (status.ok()) {
-      guests_.push_back({link.take(), Clock::now() + kPatience, false});
+      guests_.push_back({link.take(), Clock::now() + options_.patience, false});
     } else {
       options_.say(fmt::format("client {}: {}", stranger->name, status.message()));
     }
@@ -86,7 +89,7 @@ void Server::look_after(Guest& guest) {
   } else if (!link.failure().ok()) {
     why = link.failure().message();
   } else if (Clock::now() > guest.deadline) {
-    why = fmt::format("it asked for nothing within {} s", kPatience.count());
+    why = fmt::format("it asked for nothing within {} ms", options_.patience.count());
   } else {
     return;
   }

@@ -22,6 +22,7 @@ struct ServerOptions {
   Options engine;
   Threading threading = Threading::kCaller;
   Memory memory = Memory::kHost;
+  std::chrono::milliseconds patience{10'000};  // For a client's first message.
   std::function<bool()> interrupted;
   std::function<void(const std::string&)> say;  // A line for people.
 };

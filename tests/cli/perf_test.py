@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""`sluice perf local` and `sweep`: what they print and write."""
+
+import os
+import pty
+import subprocess
+import unittest
+
+import harness
+from harness import QUICK, CliTest, environment, rows_of
+
+ROW = {"op": str, "size_bytes": int, "channels": int, "net": str, "gbytes_per_s": (int, float),
+       "p50_us": (int, float), "p99_us": (int, float), "verified": bool, "memory": str,
+       "direction": str, "iterations": int}
+
+
+class Local(CliTest):
+    def test_table_json_and_what_was_verified(self):
+        result = self.sluice("perf", "local", "--channels", "3", "--json", "out.json", *QUICK)
+        self.assert_works(result)
+        lines = result.stdout.splitlines()
+        self.assertIn("GB/s", lines[2])
+        rows = rows_of(result.stdout)
+        self.assertEqual([row.split()[:3] for row in rows], [["8", "B", "3"], ["64", "KiB", "3"]])
+        self.assertEqual({len(row) for row in rows}, {len(lines[1])}, "columns align")
+        self.assertRegex(lines[-1], r"\Averified: every byte of \d+ messages \(.* GB\) arrived")
+
+        document = self.read_json("out.json")
+        self.assertEqual(set(document), {"results", "settings", "machine"})
+        self.assertEqual([row["size_bytes"] for row in document["results"]], [8, 65536])
+        for row in document["results"]:
+            for key, kind in ROW.items():
+                self.assertIsInstance(row[key], kind, key)
+            self.assertGreater(row["cpu_s_per_gb"], 0)
+            self.assertGreater(row["gbytes_per_s"], 0)
+            self.assertGreater(row["p99_us"], 0)
+            self.assertGreaterEqual(row["p99_us"], row["p50_us"])
+            self.assertEqual((row["op"], row["net"], row["channels"], row["verified"]),
+                             ("send", "tcp", 3, True))
+            self.assertEqual((row["memory"], row["direction"]), ("host", "one"))
+        self.assertEqual(document["settings"]["channels"], 3)
+        self.assertEqual(document["settings"]["perf_size"], "8,64K")
+        for key in ("cpu", "cores", "memory_bytes", "kernel", "congestion_control"):
+            self.assertIn(key, document["machine"])
+
+    def test_iterations_are_exact(self):
+        self.assert_works(self.sluice("perf", "local", "--size", "100003", "--iterations", "7",
+                                      "--warmup", "3", "--verify", "all", "--both-directions",
+                                      "--json", "out.json"))
+        row = self.read_json("out.json")["results"][0]
+        self.assertEqual((row["iterations"], row["latency_iterations"]), (7, 7))
+        # Both ways in the bandwidth phase, there and back in the latency phase, and the warm-up.
+        self.assertGreaterEqual(row["verified_messages"], 2 * (7 + 7 + 3 + 3))
+        self.assertEqual(row["direction"], "both")
+
+    def test_nothing_verified_is_said(self):
+        result = self.sluice("perf", "local", "--verify", "none", "--json", "out.json", *QUICK)
+        self.assert_works(result)
+        self.assertTrue(result.stdout.endswith("verified: nothing\n"))
+        self.assertFalse(self.read_json("out.json")["results"][0]["verified"])
+
+    def test_empty_messages(self):
+        self.assert_works(self.sluice("perf", "local", "--size", "0,1", "--phase-ms", "20",
+                                      "--json", "out.json"))
+        rows = self.read_json("out.json")["results"]
+        self.assertIsNone(rows[0]["cpu_s_per_gb"])
+        self.assertGreater(rows[1]["cpu_s_per_gb"], 0)
+
+    def test_every_way_to_drive_and_to_set(self):
+        for options in (["--progress-thread"], ["--set", "max_transfers=8"], ["--window", "1"],
+                        ["--chunk", "4K"], ["--set", "small_bytes=0"], ["--depth", "1"],
+                        ["--channels", "1"], ["--channels", "8"], ["--log-level", "error"]):
+            with self.subTest(options=options):
+                self.assert_works(self.sluice("perf", "local", "--size", "8,300001", "--verify",
+                                              "all", "--iterations", "20",
+                                              "--phase-ms", "20", *options))
+
+    def test_server_that_does_not_start(self):
+        result = self.sluice("perf", "local", "--set", "max_transfers=7", *QUICK)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stdout, "")
+        self.assertIn("max_transfers: 7 are too few", result.stderr)
+        self.assertIn("the server on loopback did not start", result.stderr)
+
+    def test_gpu_that_is_not_there(self):
+        result = self.sluice("perf", "local", "--gpu", "5", "--json", "out.json", *QUICK)
+        self.assert_works(result)
+        self.assertEqual(result.stderr, "gpu 5: no CUDA device here; measuring host memory\n")
+        self.assertEqual(self.read_json("out.json")["results"][0]["memory"], "host")
+
+    def test_json_that_cannot_be_written(self):
+        self.assert_fails(self.sluice("perf", "local", "--json", "no/such/folder.json", *QUICK), 1,
+                          "no/such/folder.json", "No such file")
+
+    def test_iteration_0_is_logged(self):
+        result = self.sluice("perf", "local", "--log-level", "info", *QUICK)
+        self.assert_works(result)
+        self.assertRegex(result.stderr, "info perf iteration 0 op send phase bandwidth bytes 65536")
+        self.assertRegex(result.stderr, "info perf iteration 0 op send phase latency bytes 8 ")
+
+
+class ProgressBar(CliTest):
+    def test_none_in_a_pipe(self):
+        result = self.sluice("perf", "local", *QUICK)
+        self.assert_works(result)
+        self.assertEqual(result.stderr, "")
+        self.assertNotIn("\r", result.stdout)
+
+    def test_on_a_terminal(self):
+        ours, theirs = pty.openpty()
+        try:
+            child = subprocess.Popen([harness.SLUICE, "perf", "local", *QUICK], stderr=theirs,
+                                     stdout=subprocess.PIPE, env=environment(), cwd=self.folder)
+            os.close(theirs)
+            drawn = b""
+            while True:
+                try:
+                    piece = os.read(ours, 4096)
+                except OSError:  # The terminal has nobody at its other end any more.
+                    break
+                if not piece:
+                    break
+                drawn += piece
+            child.communicate(timeout=harness.LIMIT_S)
+        finally:
+            os.close(ours)
+        self.assertEqual(child.returncode, 0)
+        self.assertIn(b"64 KiB bandwidth", drawn)
+        self.assertIn(b"=", drawn)
+        self.assertTrue(drawn.endswith(b"\r\x1b[K"), "the line is left clean")
+
+
+class Sweep(CliTest):
+    def test_writes_table_json_and_plot(self):
+        result = self.sluice("perf", "sweep", "--channels", "1,2,4", *QUICK)
+        if "gnuplot, which is not installed" in result.stderr:
+            raise unittest.SkipTest("no gnuplot here")
+        self.assert_works(result)
+        self.assertEqual(len(rows_of(result.stdout)), 6)
+        self.assertEqual(result.stdout.count("GB/s"), 1, "one header")
+        self.assertTrue(result.stdout.endswith(
+            "results: sluice-sweep.json\nplot: sluice-sweep.svg\n"), result.stdout)
+        rows = self.read_json("sluice-sweep.json")["results"]
+        self.assertEqual([row["channels"] for row in rows], [1, 1, 2, 2, 4, 4])
+        with open(self.path("sluice-sweep.svg"), encoding="utf-8") as file:
+            svg = file.read()
+        self.assertIn("<svg", svg)
+        self.assertTrue(svg.rstrip().endswith("</svg>"))
+
+    def test_without_a_plot(self):
+        self.assert_works(self.sluice("perf", "sweep", "--channels", "2", "--plot", "none",
+                                      "--json", "rows.json", *QUICK))
+        self.assertEqual(os.listdir(self.folder), ["rows.json"])
+
+    def test_missing_gnuplot_is_told_before_anything_is_measured(self):
+        result = self.sluice("perf", "sweep", *QUICK, PATH="/nonexistent")
+        self.assert_fails(result, 1, "gnuplot", "--plot none")
+        self.assertEqual(result.stdout, "")
+
+    def test_against_a_server_with_a_limit(self):
+        server, port = self.start_server("--channels", "2")
+        works = self.sluice("perf", "sweep", "127.0.0.1", "--port", port, "--channels", "1,2",
+                            "--plot", "none", *QUICK)
+        self.assert_works(works)
+        refused = self.sluice("perf", "sweep", "127.0.0.1", "--port", port, "--channels", "4",
+                              "--plot", "none", *QUICK)
+        self.assert_fails(refused, 1, "2 channels at most, 4 were asked for")
+        self.stop(server)
+
+
+if __name__ == "__main__":
+    harness.main()
