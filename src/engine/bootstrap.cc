@@ -13,9 +13,7 @@ constexpr const char* kComponent = "bootstrap";
 // What a handshake takes at most between engines that mean it, on a slow path.
 constexpr Nanoseconds kFairTime = from_ms(1000);
 
-Status protocol_error(std::string_view what) {
-  return {StatusCode::kProtocol, std::string(what)};
-}
+Status protocol_error(std::string_view what) { return {StatusCode::kProtocol, std::string(what)}; }
 
 template <typename Body>
 bool decode(const FrameStream::Frame& frame, Body& body) {
@@ -166,8 +164,8 @@ Status Bootstrap::on_frame(std::uint64_t id, Joining& joining, const FrameStream
   }
   if (!joining.greeted) {
     if (frame.type != (accepting ? wire::FrameType::kHello : wire::FrameType::kChallenge)) {
-      return protocol_error(fmt::format("frame type {} where the handshake begins",
-                                        static_cast<int>(frame.type)));
+      return protocol_error(
+          fmt::format("frame type {} where the handshake begins", static_cast<int>(frame.type)));
     }
     return accepting ? on_hello(joining, frame) : on_challenge(joining, frame);
   }
@@ -230,8 +228,8 @@ Status Bootstrap::on_proof(Joining& joining, const FrameStream::Frame& frame, Pe
   }
   if (proof.limits.net != own_.net) {
     return {StatusCode::kInvalidArgument,
-            fmt::format("it moves bytes over net {}, this end over {}",
-                        printable(proof.limits.net), own_.net)};
+            fmt::format("it moves bytes over net {}, this end over {}", printable(proof.limits.net),
+                        own_.net)};
   }
   limits.generation = proof.limits.generation;
   limits.chunk_bytes = proof.limits.chunk_bytes;
@@ -242,8 +240,7 @@ Status Bootstrap::on_proof(Joining& joining, const FrameStream::Frame& frame, Pe
   if (accepting) {
     wire::Proof welcome;
     welcome.limits = own_;
-    welcome.proof =
-        prove(joining.secret, End::kAccepting, connecting_nonce, accepting_nonce, own_);
+    welcome.proof = prove(joining.secret, End::kAccepting, connecting_nonce, accepting_nonce, own_);
     joining.link->queue(wire::FrameType::kWelcome, welcome);
     joining.link->flush();
   }

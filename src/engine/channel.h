@@ -39,7 +39,7 @@ class OutboundChannel {
 
   std::unique_ptr<SendChannel> net_channel_;
   SlidingWindow<Chunk, kLargestWindow> window_;
-  std::uint64_t peer_;    // For the log.
+  std::uint64_t peer_;  // For the log.
   std::uint32_t index_;
 };
 
@@ -62,8 +62,8 @@ class InboundChannel {
   void announce(std::uint64_t transfer, std::byte* into, std::uint64_t bytes, NetMemory* memory);
 
   // The four steps; each returns steps taken. A failure shows in failure() and failed().
-  std::size_t reap_posted(UnpackBatch& batch);         // test the oldest posted
-  std::size_t unpack_arrived(std::uint64_t ticket);    // what went into the batch is being unpacked
+  std::size_t reap_posted(UnpackBatch& batch);       // test the oldest posted
+  std::size_t unpack_arrived(std::uint64_t ticket);  // what went into the batch is being unpacked
   // Tells released(transfer, good), oldest first.
   template <typename Released>
   std::size_t retire_unpacked(Gpu& gpu, Released&& released);

@@ -23,13 +23,13 @@
 namespace sluice {
 
 struct EngineParts {
-  Options options;                      // Validated.
+  Options options;  // Validated.
   std::shared_ptr<const Clock> clock;
   std::unique_ptr<Net> net;
   std::unique_ptr<ControlNet> control;  // Not listening yet.
   std::unique_ptr<Gpu> gpu;
-  std::string advertise_host;           // For address(); numeric.
-  std::uint32_t channels = 2;           // Per peer and direction; options.channels resolved.
+  std::string advertise_host;  // For address(); numeric.
+  std::uint32_t channels = 2;  // Per peer and direction; options.channels resolved.
 };
 
 // Starts listening. Errors: those of ControlNet::listen().

@@ -85,8 +85,7 @@ void FrameStream::finish_frame(std::span<std::byte> space, wire::FrameType type,
 
 IoAnswer FrameStream::flush() {
   while (out_begin_ < out_end_) {
-    const IoResult result =
-        stream_->write({out_.get() + out_begin_, out_end_ - out_begin_});
+    const IoResult result = stream_->write({out_.get() + out_begin_, out_end_ - out_begin_});
     if (result.answer != IoAnswer::kSome) return result.answer;
     out_begin_ += result.bytes;
     last_sent_ = clock_.now();

@@ -32,8 +32,9 @@ Status Inbound::on_small(const wire::Small& small) {
   std::uint64_t id = 0;
   Transfer* receive = receive_of(small.sequence, id);
   if (receive == nullptr || receive->chunk_bytes != 0 || small.bytes.size() > receive->length) {
-    return protocol_error(fmt::format("a Small of {} bytes for sequence {}, which no receive awaits",
-                                      small.bytes.size(), small.sequence));
+    return protocol_error(
+        fmt::format("a Small of {} bytes for sequence {}, which no receive awaits",
+                    small.bytes.size(), small.sequence));
   }
   if (!small.bytes.empty()) std::memcpy(receive->data, small.bytes.data(), small.bytes.size());
   receive->message_bytes = small.bytes.size();
@@ -79,13 +80,13 @@ Status Inbound::on_manifest(const wire::Manifest& manifest) {
   for (std::uint32_t i = 0; i < manifest.count; ++i) {
     const wire::Manifest::Chunk& chunk = manifest.chunks[i];
     if (chunk.channel >= channels_.size()) {
-      return protocol_error(fmt::format("a Manifest names channel {} of {}", chunk.channel,
-                                        channels_.size()));
+      return protocol_error(
+          fmt::format("a Manifest names channel {} of {}", chunk.channel, channels_.size()));
     }
     const std::uint64_t offset = chunk.index * manifest.chunk_bytes;
     channels_[chunk.channel]->announce(
-        id, receive->data + offset,
-        std::min(manifest.chunk_bytes, manifest.message_bytes - offset), receive->memory);
+        id, receive->data + offset, std::min(manifest.chunk_bytes, manifest.message_bytes - offset),
+        receive->memory);
     ++receive->announced;
   }
   return {};
@@ -100,8 +101,8 @@ bool Inbound::room_for_manifest() const {
 Status Inbound::on_channels_wanted(const wire::ChannelsWanted& wanted, std::string_view reach,
                                    Nanoseconds now) {
   if (asked_ || wanted.count > context_.channels) {
-    return protocol_error(fmt::format("it wants {} channels, {} is the most, once", wanted.count,
-                                      context_.channels));
+    return protocol_error(
+        fmt::format("it wants {} channels, {} is the most, once", wanted.count, context_.channels));
   }
   asked_ = true;
   for (std::uint32_t i = 0; i < wanted.count; ++i) {

@@ -56,11 +56,11 @@ class Inbound {
 
   const Context& context_;
   const std::uint64_t peer_;
-  TransferQueue waiting_;                 // No credit sent yet.
-  std::vector<std::uint64_t> receives_;   // A ring by sequence: credit sent, not complete. 0: free.
-  std::uint64_t next_sequence_ = 0;       // Of the next credit.
+  TransferQueue waiting_;                // No credit sent yet.
+  std::vector<std::uint64_t> receives_;  // A ring by sequence: credit sent, not complete. 0: free.
+  std::uint64_t next_sequence_ = 0;      // Of the next credit.
 
-  bool asked_ = false;     // The peer has asked for channels.
+  bool asked_ = false;  // The peer has asked for channels.
   bool aborted_ = false;
   Nanoseconds channels_deadline_ = 0;
   std::vector<std::unique_ptr<Listener>> listeners_;  // nullptr: accepted. Empty: all are.

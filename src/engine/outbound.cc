@@ -151,8 +151,8 @@ bool Outbound::start(FrameStream& link, const PeerLimits& limits, std::uint64_t 
     link.queue(wire::FrameType::kTooLong, wire::TooLong{message.sequence, message.length});
     context_.transfers.complete(
         id, 0,
-        {StatusCode::kTooLong, fmt::format("a message of {} bytes met a receive of {}",
-                                           message.length, capacity)});
+        {StatusCode::kTooLong,
+         fmt::format("a message of {} bytes met a receive of {}", message.length, capacity)});
   } else if (message.length <= small) {
     link.queue(wire::FrameType::kSmall,
                wire::Small{message.sequence, {message.data, message.length}});

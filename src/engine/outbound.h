@@ -60,7 +60,7 @@ class Outbound {
 
   std::vector<std::uint64_t> credits_;  // A ring of capacities.
   std::uint64_t credits_received_ = 0;
-  std::uint64_t sends_started_ = 0;     // Also the next sequence.
+  std::uint64_t sends_started_ = 0;  // Also the next sequence.
 
   State state_ = State::kNone;
   Nanoseconds channels_deadline_ = 0;

@@ -120,9 +120,8 @@ Status Peer::on_frame(const FrameStream::Frame& frame) {
     case wire::FrameType::kRefused:
       break;
   }
-  return {StatusCode::kProtocol,
-          fmt::format("it sent frame type {}, which has no place here",
-                      static_cast<int>(frame.type))};
+  return {StatusCode::kProtocol, fmt::format("it sent frame type {}, which has no place here",
+                                             static_cast<int>(frame.type))};
 }
 
 // A peer that closes on purpose has handed its completed sends to the Net: what it announced is on

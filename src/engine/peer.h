@@ -73,9 +73,9 @@ class Peer {
   PeerLimits limits_;
   Outbound outbound_;
   Inbound inbound_;
-  bool paused_ = false;                     // Not reading: announcements have no room.
-  IoAnswer ended_ = IoAnswer::kSome;        // kEnd or kFailed, met while paused.
-  Status goodbye_;                          // Why the peer is leaving.
+  bool paused_ = false;               // Not reading: announcements have no room.
+  IoAnswer ended_ = IoAnswer::kSome;  // kEnd or kFailed, met while paused.
+  Status goodbye_;                    // Why the peer is leaving.
   Nanoseconds leaving_deadline_ = 0;
 };
 

@@ -26,9 +26,9 @@ const unsigned char* raw(const Bytes& bytes) {
 
 Status not_an_address(std::string_view why) {
   // The text is not repeated: it may hold a secret.
-  return {StatusCode::kInvalidArgument,
-          fmt::format("not the address of an engine: {}; it looks like sluice1/HOST:PORT/SECRET",
-                      why)};
+  return {
+      StatusCode::kInvalidArgument,
+      fmt::format("not the address of an engine: {}; it looks like sluice1/HOST:PORT/SECRET", why)};
 }
 
 }  // namespace

@@ -43,16 +43,15 @@ Status TransferTable::remove_region(RegionId region) {
 Result<TransferId> TransferTable::add(Direction direction, PeerId peer, Slice slice) {
   Region* region = regions_.find(static_cast<std::uint64_t>(slice.region));
   if (region == nullptr) {
-    return Status(StatusCode::kNotFound,
-                  fmt::format("region {} is not registered",
-                              static_cast<std::uint64_t>(slice.region)));
+    return Status(StatusCode::kNotFound, fmt::format("region {} is not registered",
+                                                     static_cast<std::uint64_t>(slice.region)));
   }
   if (slice.length > region->length || slice.offset > region->length - slice.length) {
     return Status(StatusCode::kInvalidArgument,
                   fmt::format("slice of {} bytes at offset {} is outside of region {}, which has "
                               "{} bytes",
-                              slice.length, slice.offset,
-                              static_cast<std::uint64_t>(slice.region), region->length));
+                              slice.length, slice.offset, static_cast<std::uint64_t>(slice.region),
+                              region->length));
   }
   const std::uint64_t id = transfers_.acquire();
   if (id == 0) {

@@ -163,9 +163,7 @@ bool TooLong::decode(ByteReader& in) {
   return in.finished();
 }
 
-void ChannelsWanted::encode(ByteWriter& out) const {
-  out.u16(static_cast<std::uint16_t>(count));
-}
+void ChannelsWanted::encode(ByteWriter& out) const { out.u16(static_cast<std::uint16_t>(count)); }
 
 bool ChannelsWanted::decode(ByteReader& in) {
   count = in.u16();

@@ -20,9 +20,9 @@
 #include <string>
 #include <string_view>
 
+#include "sluice/status.h"
 #include "src/base/bytes.h"
 #include "src/net/net.h"
-#include "sluice/status.h"
 
 namespace sluice::wire {
 
@@ -86,13 +86,13 @@ struct Challenge {
 
 // What an engine tells of itself once the other end may know it.
 struct Limits {
-  std::uint64_t generation = 0;    // Random for each engine start: a restart is another engine.
-  std::uint64_t chunk_bytes = 0;   // Largest chunk that it takes on a channel.
-  std::uint32_t small_bytes = 0;   // Largest message that it takes in a Small.
-  std::uint32_t channels = 0;      // Most channels that it makes per direction.
+  std::uint64_t generation = 0;       // Random for each engine start: a restart is another engine.
+  std::uint64_t chunk_bytes = 0;      // Largest chunk that it takes on a channel.
+  std::uint32_t small_bytes = 0;      // Largest message that it takes in a Small.
+  std::uint32_t channels = 0;         // Most channels that it makes per direction.
   std::uint32_t peer_timeout_ms = 0;  // Silence after which it gives the other end up.
-  std::string_view net;            // Of the same name at both ends.
-  std::string_view name;           // For logs.
+  std::string_view net;               // Of the same name at both ends.
+  std::string_view name;              // For logs.
 
   void encode(ByteWriter& out) const;
   bool decode(ByteReader& in);  // The texts point into the frame.

@@ -71,8 +71,9 @@ class SendChannel {
 
   // `bytes` may be 0. `memory` covers the range.
   virtual PostAnswer post(const std::byte* from, std::uint64_t bytes, NetMemory& memory) = 0;
-  // Done: the memory may be reused; it does not say that the receiver has the bytes. Only while
-  // something is posted.
+  // Done: the memory may be reused. The receiver need not have the bytes yet, but they are on their
+  // way: abort() and destruction do not stop them, only death or a broken connection does. Only
+  // while something is posted.
   virtual TestAnswer test_oldest() = 0;
   // Gives up: every posted chunk is reported soon, whatever the peer does.
   virtual void abort() = 0;

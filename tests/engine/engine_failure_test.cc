@@ -52,8 +52,7 @@ TEST(EngineFailure, CompletedSendsSurviveTheirEngine) {
     ASSERT_TRUE(drive({&pair.b}, [&] { return pair.b.finished(*recv); }));
     EXPECT_TRUE(pair.b.done[*recv].status.ok()) << pair.b.done[*recv].status.to_string();
     EXPECT_EQ(from, into);
-    ASSERT_TRUE(
-        drive({&pair.b}, [&] { return pair.b.event(PeerEventKind::kLost) != nullptr; }));
+    ASSERT_TRUE(drive({&pair.b}, [&] { return pair.b.event(PeerEventKind::kLost) != nullptr; }));
     EXPECT_EQ(pair.b.event(PeerEventKind::kLost)->status.code(), StatusCode::kClosed);
   }
 }

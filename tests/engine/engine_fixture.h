@@ -92,9 +92,7 @@ struct Pair {
     }));
     a_at_b = b.event(PeerEventKind::kConnected)->peer;
   }
-  bool drive(const std::function<bool()>& condition) {
-    return sluice::drive({&a, &b}, condition);
-  }
+  bool drive(const std::function<bool()>& condition) { return sluice::drive({&a, &b}, condition); }
   bool finish(TransferId at_a, TransferId at_b) {
     return drive([&] { return a.finished(at_a) && b.finished(at_b); });
   }

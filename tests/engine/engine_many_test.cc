@@ -47,8 +47,8 @@ TEST(EngineMany, TwoHundredPeersInOneProcess) {
     clients.push_back(std::make_unique<Host>(options));
     all.push_back(clients.back().get());
     ASSERT_TRUE(clients.back()->engine->connect(server.engine->address()).ok());
-    ASSERT_TRUE(drive({&server, clients.back().get()},
-                      [&] { return server.events.size() == i + 1; }));
+    ASSERT_TRUE(
+        drive({&server, clients.back().get()}, [&] { return server.events.size() == i + 1; }));
   }
   std::vector<std::byte> into(kPeers * kBytes);
   const RegionId region = server.add(into);
@@ -58,16 +58,15 @@ TEST(EngineMany, TwoHundredPeersInOneProcess) {
     Host& client = *clients[i];
     ASSERT_TRUE(server.engine->recv(server.events[i].peer, {region, i * kBytes, kBytes}).ok());
     ASSERT_TRUE(drive({&client, &server}, [&] { return !client.events.empty(); }));
-    ASSERT_TRUE(
-        client.engine->send(client.events[0].peer, {client.add(from[i]), 0, kBytes}).ok());
+    ASSERT_TRUE(client.engine->send(client.events[0].peer, {client.add(from[i]), 0, kBytes}).ok());
   }
   ASSERT_TRUE(drive(all, [&] { return server.done.size() == kPeers; }));
   for (const auto& [id, completion] : server.done) {
     EXPECT_TRUE(completion.status.ok()) << completion.status.to_string();
   }
   for (std::size_t i = 0; i < kPeers; ++i) {
-    EXPECT_TRUE(std::equal(from[i].begin(), from[i].end(),
-                           into.begin() + static_cast<long>(i * kBytes)))
+    EXPECT_TRUE(
+        std::equal(from[i].begin(), from[i].end(), into.begin() + static_cast<long>(i * kBytes)))
         << i;
   }
 }

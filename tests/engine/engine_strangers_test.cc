@@ -146,8 +146,7 @@ TEST_F(EngineStrangersTest, AFloodPushesOutTheOldestAndLetsPeersIn) {
   Host late;
   ASSERT_TRUE(late.engine->connect(pair_.b.engine->address()).ok());
   ASSERT_TRUE(drive({&pair_.a, &pair_.b, &late}, [&] { return !late.events.empty(); }));
-  EXPECT_EQ(late.events[0].kind, PeerEventKind::kConnected)
-      << late.events[0].status.to_string();
+  EXPECT_EQ(late.events[0].kind, PeerEventKind::kConnected) << late.events[0].status.to_string();
 }
 
 TEST_F(EngineStrangersTest, StrangersAtTheDataPort) {

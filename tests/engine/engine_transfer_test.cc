@@ -33,9 +33,8 @@ TEST_P(EngineTransferTest, EverySizeUnaligned) {
   std::vector<std::byte> into(kLargest + 64);
   const RegionId from_region = pair.a.add(from);
   const RegionId into_region = pair.b.add(into);
-  for (const std::size_t size :
-       {0, 1, 7, 16, 4095, 4096, 16 << 10, (16 << 10) + 1, 65'537, 262'144, 262'145, 524'288,
-        1'048'577, 3 << 20, (3 << 20) + 1}) {
+  for (const std::size_t size : {0, 1, 7, 16, 4095, 4096, 16 << 10, (16 << 10) + 1, 65'537, 262'144,
+                                 262'145, 524'288, 1'048'577, 3 << 20, (3 << 20) + 1}) {
     std::fill(into.begin(), into.end(), std::byte{0xee});
     const auto recv = pair.b.engine->recv(pair.a_at_b, {into_region, 5, size});
     const auto send = pair.a.engine->send(pair.b_at_a, {from_region, 3, size});
@@ -45,8 +44,8 @@ TEST_P(EngineTransferTest, EverySizeUnaligned) {
     EXPECT_TRUE(pair.b.done[*recv].status.ok());
     EXPECT_EQ(pair.a.done[*send].bytes, size);
     EXPECT_EQ(pair.b.done[*recv].bytes, size);
-    ASSERT_TRUE(std::equal(into.begin() + 5, into.begin() + 5 + static_cast<long>(size),
-                           from.begin() + 3))
+    ASSERT_TRUE(
+        std::equal(into.begin() + 5, into.begin() + 5 + static_cast<long>(size), from.begin() + 3))
         << size;
     EXPECT_EQ(into[4], std::byte{0xee});
     EXPECT_EQ(into[5 + size], std::byte{0xee});
@@ -91,15 +90,15 @@ TEST_P(EngineTransferTest, ManyMessagesBothWaysAtOnce) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, EngineTransferTest,
-    ::testing::Values(Shape{1, 512 << 10, 16}, Shape{2, 512 << 10, 16}, Shape{3, 64 << 10, 1},
-                      Shape{8, 4 << 10, 2}, Shape{8, 1 << 20, 64}),
-    [](const auto& tested) {
-      return "channels" + std::to_string(tested.param.channels) + "_chunk" +
-             std::to_string(tested.param.chunk_bytes) + "_window" +
-             std::to_string(tested.param.window);
-    });
+INSTANTIATE_TEST_SUITE_P(Shapes, EngineTransferTest,
+                         ::testing::Values(Shape{1, 512 << 10, 16}, Shape{2, 512 << 10, 16},
+                                           Shape{3, 64 << 10, 1}, Shape{8, 4 << 10, 2},
+                                           Shape{8, 1 << 20, 64}),
+                         [](const auto& tested) {
+                           return "channels" + std::to_string(tested.param.channels) + "_chunk" +
+                                  std::to_string(tested.param.chunk_bytes) + "_window" +
+                                  std::to_string(tested.param.window);
+                         });
 
 TEST(EngineTransfer, WindowFullNeverStopsOneChannel) {
   Options options = loopback_options();
@@ -194,8 +193,7 @@ TEST(EngineTransfer, MoreReceivesThanCredits) {
   constexpr int kMessages = 2500;
   for (int i = 0; i < kMessages; ++i) {
     ASSERT_TRUE(pair.b.engine->recv(pair.a_at_b, {into_region, 0, 1 << 20}).ok());
-    ASSERT_TRUE(
-        pair.a.engine->send(pair.b_at_a, {from_region, 0, i == 10 ? 1u << 20 : 64u}).ok());
+    ASSERT_TRUE(pair.a.engine->send(pair.b_at_a, {from_region, 0, i == 10 ? 1u << 20 : 64u}).ok());
   }
   ASSERT_TRUE(pair.drive(
       [&] { return pair.a.done.size() == kMessages && pair.b.done.size() == kMessages; }));

@@ -88,8 +88,8 @@ TEST(ProgressThread, ServesManyCallers) {
   for (std::thread& caller : callers) caller.join();
   std::array<Completion, 8> done;
   while (completed < 2 * kCallers * kMessages) {
-    const std::size_t n = a->poll(done, std::chrono::milliseconds(20)) +
-                          b->poll(done, std::chrono::milliseconds(20));
+    const std::size_t n =
+        a->poll(done, std::chrono::milliseconds(20)) + b->poll(done, std::chrono::milliseconds(20));
     completed += static_cast<int>(n);
   }
   EXPECT_EQ(completed, 2 * kCallers * kMessages);

@@ -66,26 +66,38 @@ std::string congestion_control_of(int fd) {
   return std::string(name, ::strnlen(name, sizeof(name)));
 }
 
-Result<CongestionChoice> choose_congestion_control(int fd, std::string_view wanted,
-                                                   const Path& path) {
-  const std::string system = congestion_control_of(fd);
-  if (wanted == "system") return CongestionChoice{system, "the user wants the system's"};
+Result<std::string> prepare_congestion_control(int fd, std::string_view wanted) {
+  std::string system = congestion_control_of(fd);
+  if (wanted == "system") return system;
   if (wanted != "auto") {
-    if (set_congestion_control(fd, wanted)) {
-      return CongestionChoice{std::string(wanted), "the user wants it"};
-    }
+    if (set_congestion_control(fd, wanted)) return system;
     return Status::from_errno(errno, fmt::format("congestion control '{}'", wanted));
   }
-  if (!system.starts_with("bbr")) return CongestionChoice{system, "the system's does not pace"};
-  if (!path.is_short()) return CongestionChoice{system, "the path is long"};
+  if (!system.starts_with("bbr")) return system;
   // Equally fast on short paths. CUBIC is what most networks are tuned for, but needs a privilege
   // where it is not in net.ipv4.tcp_allowed_congestion_control; Reno is always allowed.
   for (const char* name : {"cubic", "reno"}) {
-    if (set_congestion_control(fd, name)) {
-      return CongestionChoice{name, "BBR paces a short path to a fraction of its speed"};
-    }
+    if (set_congestion_control(fd, name)) break;
   }
-  return CongestionChoice{system, "the path is short, but the kernel allows no other"};
+  return system;
+}
+
+CongestionChoice choose_congestion_control(int fd, std::string_view wanted, std::string_view system,
+                                           const Path& path) {
+  std::string now = congestion_control_of(fd);
+  if (wanted == "system") return {std::move(now), "the user wants the system's"};
+  if (wanted != "auto") return {std::move(now), "the user wants it"};
+  if (!system.starts_with("bbr")) {
+    return {std::move(now), "the system's does not pace"};
+  }
+  if (!path.is_short()) {
+    set_congestion_control(fd, system);
+    return {congestion_control_of(fd), "the path is long"};
+  }
+  if (now == system) {
+    return {std::move(now), "the path is short, but the kernel allows no other"};
+  }
+  return {std::move(now), "BBR paces a short path to a fraction of its speed"};
 }
 
 Result<std::uint64_t> set_receive_buffer(int fd, std::uint64_t wanted, const Path& path) {

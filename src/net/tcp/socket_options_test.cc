@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include <string>
 
@@ -38,51 +39,57 @@ TEST(Path, OfALoopbackConnection) {
   EXPECT_GT(path_of(client.get()).rtt_us, 0u);
 }
 
+Fd unconnected() { return Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
+
 TEST(CongestionControl, SystemTouchesNothing) {
-  const auto [client, server] = testing::tcp_pair();
-  const std::string before = congestion_control_of(client.get());
+  const Fd socket = unconnected();
+  const std::string before = congestion_control_of(socket.get());
   ASSERT_NE(before, "");
-  const auto choice = choose_congestion_control(client.get(), "system", kShort);
-  ASSERT_TRUE(choice.ok());
-  EXPECT_EQ(choice->name, before);
-  EXPECT_EQ(congestion_control_of(client.get()), before);
+  const auto system = prepare_congestion_control(socket.get(), "system");
+  ASSERT_TRUE(system.ok());
+  EXPECT_EQ(*system, before);
+  EXPECT_EQ(choose_congestion_control(socket.get(), "system", before, kShort).name, before);
+  EXPECT_EQ(congestion_control_of(socket.get()), before);
 }
 
 TEST(CongestionControl, ANameIsTakenOrRefused) {
-  const auto [client, server] = testing::tcp_pair();
-  const auto choice = choose_congestion_control(client.get(), "reno", kLong);
-  ASSERT_TRUE(choice.ok()) << choice.status().to_string();
-  EXPECT_EQ(choice->name, "reno");
-  EXPECT_EQ(congestion_control_of(client.get()), "reno");
+  const Fd socket = unconnected();
+  ASSERT_TRUE(prepare_congestion_control(socket.get(), "reno").ok());
+  EXPECT_EQ(choose_congestion_control(socket.get(), "reno", "bbr", kLong).name, "reno");
+  EXPECT_EQ(congestion_control_of(socket.get()), "reno");
   for (const char* name : {"nosuch", "", "a-name-longer-than-the-kernel-takes"}) {
-    const auto refused = choose_congestion_control(client.get(), name, kLong);
+    const auto refused = prepare_congestion_control(socket.get(), name);
     ASSERT_FALSE(refused.ok()) << name;
     EXPECT_NE(refused.status().message().find(fmt::format("'{}'", name)), std::string_view::npos);
-    EXPECT_EQ(congestion_control_of(client.get()), "reno");
+    EXPECT_EQ(congestion_control_of(socket.get()), "reno");
   }
 }
 
 TEST(CongestionControl, AutoLeavesWhatDoesNotPace) {
-  const auto [client, server] = testing::tcp_pair();
-  ASSERT_TRUE(choose_congestion_control(client.get(), "reno", kShort).ok());
-  const auto choice = choose_congestion_control(client.get(), "auto", kShort);
-  ASSERT_TRUE(choice.ok());
-  EXPECT_EQ(choice->name, "reno");
+  const Fd socket = unconnected();
+  ASSERT_TRUE(prepare_congestion_control(socket.get(), "reno").ok());
+  const auto system = prepare_congestion_control(socket.get(), "auto");
+  ASSERT_TRUE(system.ok());
+  EXPECT_EQ(*system, "reno");
+  EXPECT_EQ(choose_congestion_control(socket.get(), "auto", *system, kShort).name, "reno");
 }
 
-TEST(CongestionControl, AutoReplacesBbrOnShortPathsOnly) {
-  const auto [client, server] = testing::tcp_pair();
-  if (!set_bbr(client.get())) GTEST_SKIP() << "this kernel has no BBR";
+// BBR is replaced before the socket connects, when the path is not known yet; a long path gets it back.
+TEST(CongestionControl, AutoReplacesBbrBeforeConnectingAndOnShortPathsOnly) {
+  const Fd socket = unconnected();
+  if (!set_bbr(socket.get())) GTEST_SKIP() << "this kernel has no BBR";
+  const auto system = prepare_congestion_control(socket.get(), "auto");
+  ASSERT_TRUE(system.ok());
+  EXPECT_EQ(*system, "bbr");
+  const std::string prepared = congestion_control_of(socket.get());
+  EXPECT_TRUE(prepared == "cubic" || prepared == "reno") << prepared;
+  const auto choice = choose_congestion_control(socket.get(), "auto", *system, kShort);
+  EXPECT_EQ(choice.name, prepared);
+  EXPECT_NE(std::string(choice.why), "");
   for (const Path& path : {kLong, kUnknown}) {
-    const auto choice = choose_congestion_control(client.get(), "auto", path);
-    ASSERT_TRUE(choice.ok());
-    EXPECT_EQ(choice->name, "bbr");
+    EXPECT_EQ(choose_congestion_control(socket.get(), "auto", *system, path).name, "bbr");
+    EXPECT_EQ(congestion_control_of(socket.get()), "bbr");
   }
-  const auto choice = choose_congestion_control(client.get(), "auto", kShort);
-  ASSERT_TRUE(choice.ok());
-  EXPECT_TRUE(choice->name == "cubic" || choice->name == "reno") << choice->name;
-  EXPECT_EQ(congestion_control_of(client.get()), choice->name);
-  EXPECT_NE(std::string(choice->why), "");
 }
 
 TEST(ReceiveBuffer, AutomaticOnlyOnShortPaths) {

@@ -29,6 +29,9 @@ Status TcpConnector::open() {
   socket_ = Fd(::socket(remote_.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket_.valid()) return Status::from_errno(errno, context);
   if (Status status = set_no_delay(socket_.get()); !status.ok()) return status;
+  auto system = prepare_congestion_control(socket_.get(), net_.options_.congestion_control);
+  if (!system.ok()) return system.status();
+  system_congestion_control_ = system.take();
   if (net_.bound_ &&
       ::bind(socket_.get(), net_.bind_address_.get(), net_.bind_address_.length()) != 0) {
     return Status::from_errno(errno, context + " from " + net_.bind_address_.host());
@@ -76,22 +79,21 @@ MakeAnswer TcpConnector::finish_connect() {
       error == 0 && local.ok() && local->same_host(remote_) && local->port() == remote_.port()) {
     error = ECONNREFUSED;
   }
-  failure_ = error == 0
-                 ? configure()
-                 : Status::from_errno(error, fmt::format("connecting to {}", remote_.to_string()));
-  if (!failure_.ok()) return MakeAnswer::kFailed;
+  if (error != 0) {
+    failure_ = Status::from_errno(error, fmt::format("connecting to {}", remote_.to_string()));
+    return MakeAnswer::kFailed;
+  }
+  configure();
   state_ = State::kGreeting;
   return MakeAnswer::kMade;
 }
 
-Status TcpConnector::configure() {
+void TcpConnector::configure() {
   const Path path = path_of(socket_.get());
-  const auto congestion =
-      choose_congestion_control(socket_.get(), net_.options_.congestion_control, path);
-  if (!congestion.ok()) return congestion.status();
+  const auto congestion = choose_congestion_control(socket_.get(), net_.options_.congestion_control,
+                                                    system_congestion_control_, path);
   SLUICE_LOG(kInfo, "tcp", "channel to {}: rtt {} us, congestion control {}: {}",
-             remote_.to_string(), path.rtt_us, congestion->name, congestion->why);
-  return {};
+             remote_.to_string(), path.rtt_us, congestion.name, congestion.why);
 }
 
 MakeAnswer TcpConnector::say_hello() {

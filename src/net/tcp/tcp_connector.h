@@ -21,13 +21,14 @@ class TcpConnector final : public Connector {
 
   Status open();                // Begins to connect.
   MakeAnswer finish_connect();  // kMade: connected.
-  Status configure();
+  void configure();
   MakeAnswer say_hello();  // kMade: said.
 
   enum class State : std::uint8_t { kConnecting, kGreeting };
 
   TcpNet& net_;
   SocketAddress remote_;
+  std::string system_congestion_control_;
   std::array<std::byte, kHelloBytes> hello_;
   std::size_t hello_bytes_ = 0;  // Sent so far.
   Fd socket_;

@@ -83,6 +83,7 @@ Status TcpControlNet::listen(std::string_view host, std::uint16_t port) {
   const int on = 1;
   const int both = 0;
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (auto system = prepare_congestion_control(fd, "auto"); !system.ok()) return system.status();
   if (host.empty() && address.family() == AF_INET6) {
     ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &both, sizeof(both));
   }
@@ -163,6 +164,10 @@ Result<std::unique_ptr<ByteStream>> TcpControlNet::connect(std::string_view host
   Result<Fd> socket = make_socket(address->family());
   if (!socket.ok()) return socket.status();
   if (Status status = set_no_delay(socket->get()); !status.ok()) return status;
+  // Its frames are short: nothing on it is worth pacing.
+  if (auto system = prepare_congestion_control(socket->get(), "auto"); !system.ok()) {
+    return system.status();
+  }
   Status failure;
   if (::connect(socket->get(), address->get(), address->length()) != 0 && errno != EINPROGRESS) {
     failure = Status::from_errno(errno, fmt::format("connecting to {}", address->to_string()));

@@ -66,8 +66,7 @@ Status TcpNet::find_bind_address() {
 Status TcpNet::check_congestion_control() const {
   const Fd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!probe.valid()) return {};  // A host without IPv4: the channels will tell.
-  const Path unknown;
-  return choose_congestion_control(probe.get(), options_.congestion_control, unknown).status();
+  return prepare_congestion_control(probe.get(), options_.congestion_control).status();
 }
 
 Status TcpNet::check_device(std::uint32_t device) const {
