@@ -7,6 +7,11 @@
 #include "src/base/check.h"
 
 namespace sluice::sim {
+namespace {
+
+constexpr Nanoseconds kLeastSleep = from_us(10);
+
+}  // namespace
 
 class SimControlNet::Stream final : public ByteStream {
  public:
@@ -111,9 +116,9 @@ bool SimControlNet::anything_ready() const {
 }
 
 void SimControlNet::sleep(std::chrono::microseconds limit) {
-  // Even a sleep of nothing takes time: a caller that rounds its limit down must get on.
+  const Nanoseconds start = world_.now();
   const Nanoseconds deadline =
-      world_.now() + from_us(std::clamp<std::int64_t>(limit.count(), 1, 3'600'000'000));
+      start + from_us(std::clamp<std::int64_t>(limit.count(), 0, 3'600'000'000));
   while (!interrupted_.load() && !anything_ready() && !watched_is_readable()) {
     world_.run_background(host_);
     if (world_.next_event() > deadline) {
@@ -123,6 +128,8 @@ void SimControlNet::sleep(std::chrono::microseconds limit) {
     world_.run_next();
   }
   interrupted_.store(false);
+  // Time passes for one who is woken at once, again and again, too.
+  world_.run_until(std::max(world_.now(), start + kLeastSleep));
 }
 
 }  // namespace sluice::sim

@@ -155,7 +155,6 @@ void SimLink::abort(Side side) {
   End& end = ends_[side];
   if (end.aborted) return;
   end.aborted = true;
-  if (side == kSender) way_lost_ = world_.chance(50);
   fail_soon(end, Status(StatusCode::kClosed, "channel aborted by its owner"));
 }
 

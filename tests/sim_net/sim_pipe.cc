@@ -80,9 +80,9 @@ IoResult SimPipe::read(Side side, std::span<std::byte> into) {
 IoResult SimPipe::write(Side side, std::span<const std::byte> from) {
   End& end = ends_[side];
   End& peer = ends_[other(side)];
+  if (!end.failure.ok()) return {IoAnswer::kFailed, 0};
   SLUICE_CHECK(!from.empty() && !end.ended, "a write of {} bytes, ended {}", from.size(),
                end.ended);
-  if (!end.failure.ok()) return {IoAnswer::kFailed, 0};
   if (!end.connected) return {IoAnswer::kNotYet, 0};
   const std::size_t room = room_towards(peer);
   if (room == 0) {

@@ -25,6 +25,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.delivery = draw(2) == 0 ? Delivery::kInPlace : Delivery::kFragments;
   options.pool_bytes = (5 + draw(16)) << 20;
   options.page_bytes = 4096u << draw(2);
+  options.gpu_delay = static_cast<Nanoseconds>(draw(2) == 0 ? 0 : draw(500'000));
   options.most_in_flight = draw(3) == 0 ? 1 + static_cast<std::uint32_t>(draw(16)) : 16;
   options.make_delay = static_cast<Nanoseconds>(draw(2) == 0 ? 0 : draw(5'000'000));
   options.control_delay = static_cast<Nanoseconds>(draw(4) == 0 ? 0 : draw(300'000));

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -82,6 +83,12 @@ class SimWorld {
   // A number that depends on everything that has happened: equal for equal runs.
   [[nodiscard]] std::uint64_t digest() const { return digest_; }
 
+  // Called while a host sleeps, so that the others go on; must not sleep itself.
+  void set_background(std::function<void(SimHost sleeper)> run) { background_ = std::move(run); }
+  void run_background(SimHost sleeper) const {
+    if (background_) background_(sleeper);
+  }
+
   // For the parts of the simulation.
   [[nodiscard]] const SimOptions& options() const { return options_; }
   [[nodiscard]] std::uint64_t draw(std::uint64_t below);  // 0 to below - 1; 0 for 0.
@@ -126,6 +133,7 @@ class SimWorld {
   std::vector<SimActor*> actors_;  // By id - 1; nullptr once gone.
   std::size_t actors_alive_ = 0;
   std::map<std::pair<SimHost, std::uint16_t>, ActorId> ports_;
+  std::function<void(SimHost)> background_;
 };
 
 }  // namespace sluice::sim

@@ -1,0 +1,43 @@
+#include "tests/sim_net/sim_gpu.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "src/base/check.h"
+
+namespace sluice::sim {
+
+std::uint64_t SimGpu::unpack(std::span<const Unpack> batch) {
+  SLUICE_CHECK(!batch.empty(), "ticket {}", tickets_);
+  const Nanoseconds earliest = work_.empty() ? 0 : work_.back().due;
+  work_.push_back(
+      {{batch.begin(), batch.end()}, std::max(earliest, world_.soon(world_.options().gpu_delay))});
+  world_.wake(id(), work_.back().due);
+  return ++tickets_;
+}
+
+GpuAnswer SimGpu::test(std::uint64_t ticket) {
+  SLUICE_CHECK(ticket >= 1 && ticket <= tickets_, "ticket {} of {}", ticket, tickets_);
+  return ticket <= done_ ? GpuAnswer::kDone : GpuAnswer::kPending;
+}
+
+void SimGpu::step() {
+  while (!work_.empty() && world_.now() >= work_.front().due) {
+    for (const Unpack& chunk : work_.front().batch) {
+      for (const Fragment& f : chunk.fragments) {
+        SLUICE_CHECK(
+            f.pool_offset <= chunk.pool.size() && f.length <= chunk.pool.size() - f.pool_offset &&
+                f.destination_offset <= chunk.destination.size() &&
+                f.length <= chunk.destination.size() - f.destination_offset,
+            "fragment of {} bytes at {} for {}", f.length, f.pool_offset, f.destination_offset);
+        if (!world_.alive(host_)) continue;
+        std::memcpy(chunk.destination.data() + f.destination_offset,
+                    chunk.pool.data() + f.pool_offset, f.length);
+      }
+    }
+    work_.pop_front();
+    ++done_;
+  }
+}
+
+}  // namespace sluice::sim
