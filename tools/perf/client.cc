@@ -66,7 +66,7 @@ Status Client::start() {
   Result<std::unique_ptr<Hub>> hub = Hub::create(engine, options_.threading, options_.interrupted);
   if (!hub.ok()) return hub.status();
   hub_ = hub.take();
-  room_ = std::make_unique<Room>(*hub_, options_.memory);
+  room_ = std::make_unique<Room>(*hub_, options_.memory, UINT64_MAX);
 
   Result<PeerId> peer{PeerId{}};
   hub_->driver().run([&](Engine& one) { peer = one.connect(options_.address); });

@@ -20,10 +20,10 @@ struct ClientOptions {
   Options engine;
   Threading threading = Threading::kCaller;
   Memory memory = Memory::kHost;
-  std::string address;  // The server's, as Engine::connect() takes it.
-  std::string server;   // For people: "10.0.0.2:20000".
-  std::function<bool()> interrupted;
-  std::function<void()> on_busy_server;  // Called once if it lets us wait.
+  std::string address{};  // The server's, as Engine::connect() takes it.
+  std::string server{};   // For people: "10.0.0.2:20000".
+  std::function<bool()> interrupted{};
+  std::function<void()> on_busy_server{};  // Called once if it lets us wait.
 };
 
 class Client {

@@ -1,5 +1,6 @@
 #include "tools/perf/room.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "tools/perf/machine.h"
@@ -12,7 +13,8 @@ Status Room::fit(std::uint64_t size, std::uint64_t least_slots) {
     if (Status status = hub_.pass(std::chrono::milliseconds(1)); !status.ok()) return status;
   }
   const std::uint64_t present = region_.buffer.bytes().size();
-  Result<Layout> layout = make_layout(size, least_slots, available_memory() + present);
+  const std::uint64_t available = std::min(available_memory() + present, most_);
+  Result<Layout> layout = make_layout(size, least_slots, available);
   if (!layout.ok()) return layout.status();
   if (present < layout->region_bytes) {
     empty();

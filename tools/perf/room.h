@@ -10,7 +10,8 @@ namespace sluice::perf {
 
 class Room {
  public:
-  Room(Hub& hub, Memory kind) : hub_(hub), kind_(kind) {}
+  // Reckons with no more than `most` bytes of free memory.
+  Room(Hub& hub, Memory kind, std::uint64_t most) : hub_(hub), kind_(kind), most_(most) {}
   ~Room() { empty(); }
   Room(const Room&) = delete;
   Room& operator=(const Room&) = delete;
@@ -27,6 +28,7 @@ class Room {
  private:
   Hub& hub_;
   Memory kind_;
+  std::uint64_t most_;
   Region region_;
   Layout layout_;
 };

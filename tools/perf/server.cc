@@ -22,7 +22,8 @@ Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
   if (!hub.ok()) return hub.status();
   std::unique_ptr<Server> server(new Server(std::move(options)));
   server->hub_ = hub.take();
-  server->room_ = std::make_unique<Room>(*server->hub_, server->options_.memory);
+  server->room_ =
+      std::make_unique<Room>(*server->hub_, server->options_.memory, server->options_.most_memory);
   return server;
 }
 

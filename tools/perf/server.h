@@ -22,9 +22,11 @@ struct ServerOptions {
   Options engine;
   Threading threading = Threading::kCaller;
   Memory memory = Memory::kHost;
+  // Of free memory, a client's messages get part of no more than this (bytes).
+  std::uint64_t most_memory = UINT64_MAX;
   std::chrono::milliseconds patience{10'000};  // For a client's first message.
-  std::function<bool()> interrupted;
-  std::function<void(const std::string&)> say;  // A line for people.
+  std::function<bool()> interrupted{};
+  std::function<void(const std::string&)> say{};  // A line for people.
 };
 
 class Server {
