@@ -69,11 +69,11 @@ class EngineStrangersTest : public ::testing::Test {
 
 std::vector<std::byte> frame(std::uint32_t length, std::uint8_t type,
                              std::span<const std::byte> body) {
-  std::vector<std::byte> bytes(8);
+  std::vector<std::byte> bytes(8 + body.size());
   ByteWriter writer(bytes);
   writer.u32(length);
   writer.u8(type);
-  bytes.insert(bytes.end(), body.begin(), body.end());
+  std::copy(body.begin(), body.end(), bytes.begin() + 8);
   return bytes;
 }
 
