@@ -1,5 +1,5 @@
-// What the subcommands share of the command line: options made from the table of settings, and how a
-// command ends.
+// What the subcommands share of the command line: options made from the table of settings, and how
+// a command ends.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -29,12 +29,12 @@ class SettingOptions {
   // Must outlive the parsing of `app`.
   explicit SettingOptions(CLI::App& app) : app_(app) {}
 
-  // `flags` as for CLI11 ("--chunk,--chunk-bytes"); the help is the setting's own. The first flag is
-  // what `sluice settings` calls the source.
+  // `flags` as for CLI11 ("--chunk,--chunk-bytes"); the help is the setting's own. The first flag
+  // is what `sluice settings` calls the source.
   void add(const std::string& flags, std::string_view setting);
   // Leaves one out: the command has an option of its own with this name.
   void leave_out(std::string_view setting) { added_.emplace_back(setting); }
-  // Every engine setting that was not added or left out, hidden from the help; and --set NAME=VALUE.
+  // Every engine setting that was not added or left out, hidden from the help; --set NAME=VALUE.
   void add_rest();
 
   // Sets what was given, in the order of the command line.
@@ -54,7 +54,7 @@ class SettingOptions {
   std::vector<Given> given_;
 };
 
-// Breaks the lines of all descriptions, also of subcommands, which CLI11 leaves as long as they are.
+// Breaks the lines of all descriptions, also of subcommands, which CLI11 leaves as they are.
 void wrap_help(CLI::App& app);
 
 // The sentence for what CLI11 did not understand: names the nearest option or subcommand.

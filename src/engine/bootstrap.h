@@ -41,8 +41,8 @@ class Bootstrap {
   Bootstrap(const Options& options, const Secret& secret, const wire::Limits& own,
             const Clock& clock);
 
-  // Whether one more inbound connection may be accepted now. When max_handshakes are under way, the
-  // oldest gives way if it has had a fair time; until then the next one waits in the kernel's queue.
+  // Whether one more inbound connection may be accepted now. When max_handshakes are under way,
+  // the oldest gives way if it has had a fair time; until then the next waits in the kernel.
   bool make_room();
   void add_inbound(std::unique_ptr<ByteStream> stream);  // After make_room().
   void add_outbound(std::unique_ptr<ByteStream> stream, const Secret& secret, std::uint64_t peer);

@@ -301,8 +301,8 @@ std::size_t EngineImpl::see_off(Nanoseconds now) {
     if (flushed == IoAnswer::kNotYet) return false;
     if (flushed == IoAnswer::kFailed) return true;
     leaving.link->stream().end_writes();
-    // Reading empties the kernel's buffer: closing with unread bytes in it would reset the connection
-    // and could cost the peer what we sent last. The end of the peer's stream ends the wait too.
+    // Reading empties the kernel's buffer: closing with unread bytes in it would reset the
+    // connection and could cost the peer what we sent last. The peer's end ends the wait too.
     const IoAnswer answer = leaving.link->discard();
     return answer == IoAnswer::kEnd || answer == IoAnswer::kFailed ||
            leaving.link->stream().delivered();
@@ -327,15 +327,15 @@ Nanoseconds EngineImpl::sleep_limit(Nanoseconds now) const {
   const Nanoseconds in_flight = net_->wake_fd() >= 0 ? from_ms(1) : from_us(50);
   Nanoseconds limit = std::max<Nanoseconds>(next_time_ - now, 0);
   for (const Peer* peer : live_) {
-    if (peer->chunks_in_flight() || peer->making_channels() || peer->failed()) {
+    if (peer->chunks_in_flight() || peer->making_channels() || peer->failed() || peer->doubted()) {
       limit = std::min(limit, in_flight);
     }
   }
   return limit;
 }
 
-// Spins, then sleeps. Spinning yields the core at every turn: on a machine with few cores the thread
-// that makes the work must be able to run. It is left out while it has not paid of late.
+// Spins, then sleeps. Spinning yields the core at every turn: on a machine with few cores the
+// thread that makes the work must be able to run. It is left out while it has not paid of late.
 void EngineImpl::wait(std::chrono::microseconds limit) {
   const Nanoseconds start = clock_->now();
   const Nanoseconds end = start + std::clamp<Nanoseconds>(limit.count(), 0, 3'600'000'000) * 1000;

@@ -171,9 +171,12 @@ Status Inbound::advance(FrameStream& link, std::uint64_t ticket, std::size_t& st
       ++in_flight_;
       ++context_.transfers.find(id)->in_net;
     });
-    if (channel->failed() && !aborted_) return channel->failure();
   }
-  if (!aborted_) send_credits(link, steps);
+  if (aborted_) return {};
+  send_credits(link, steps);
+  for (const auto& channel : channels_) {
+    if (channel->failed()) return channel->failure();
+  }
   return {};
 }
 
@@ -225,6 +228,11 @@ void Inbound::abort() {
 bool Inbound::drained() const {
   return std::all_of(channels_.begin(), channels_.end(),
                      [](const auto& channel) { return channel->drained(); });
+}
+
+bool Inbound::failed() const {
+  return std::any_of(channels_.begin(), channels_.end(),
+                     [](const auto& channel) { return channel->failed(); });
 }
 
 bool Inbound::idle() const {

@@ -42,6 +42,9 @@ class Inbound {
   // Every announced chunk has arrived: what a peer that said Goodbye still owes.
   [[nodiscard]] bool idle() const;
 
+  // A channel has failed: what was announced for it does not come any more.
+  [[nodiscard]] bool failed() const;
+
   [[nodiscard]] bool busy() const { return in_flight_ > 0; }  // Chunks are in the Net.
   [[nodiscard]] bool making_channels() const { return !listeners_.empty(); }
   [[nodiscard]] Nanoseconds last_arrival() const { return last_arrival_; }

@@ -11,6 +11,9 @@ namespace {
 // Pings in one peer_timeout: so many may be lost to a busy scheduler before a peer counts as lost.
 constexpr std::int64_t kPingsPerTimeout = 4;
 
+// How long the control connection has, after a channel has failed, to say why.
+constexpr Nanoseconds kGrace = from_ms(200);
+
 template <typename Body>
 Status decode(const FrameStream::Frame& frame, const char* name, Body& body) {
   ByteReader reader(frame.body);
@@ -157,6 +160,16 @@ void Peer::end_of_stream(IoAnswer answer) {
   }
 }
 
+// A channel has failed. The control connection knows better why, and its word may still be on the
+// way: a peer that closes or dies takes its channels with it. What it has sent before is received
+// meanwhile.
+void Peer::doubt(const Status& status, Nanoseconds now) {
+  if (status.ok() || !doubt_.ok()) return;
+  doubt_ = status;
+  doubt_deadline_ = now + kGrace;
+  outbound_.abort();
+}
+
 void Peer::note_flush(IoAnswer answer) {
   if (answer == IoAnswer::kFailed && state_ == State::kReady) end_of_stream(IoAnswer::kFailed);
 }
@@ -164,8 +177,7 @@ void Peer::note_flush(IoAnswer answer) {
 std::size_t Peer::reap(UnpackBatch& batch, Nanoseconds now) {
   std::size_t steps = 0;
   if (link_ == nullptr) return 0;
-  const Status status = inbound_.reap(batch, now, steps);
-  if (!status.ok()) fail(state_ == State::kLeaving ? goodbye_ : status);
+  doubt(inbound_.reap(batch, now, steps), now);
   return steps;
 }
 
@@ -177,15 +189,20 @@ std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
     (void)inbound_.advance(*link_, ticket, steps);  // Already failed: only lets go.
     return steps;
   }
-  Status status = inbound_.advance(*link_, ticket, steps);
+  doubt(inbound_.advance(*link_, ticket, steps), now);
   if (state_ == State::kLeaving) {
-    if (!status.ok() || inbound_.idle() || now > leaving_deadline_) fail(goodbye_);
+    steps += outbound_.drain();
+    if (inbound_.failed() || inbound_.idle() || now > leaving_deadline_) fail(goodbye_);
     return steps;
   }
-  if (status.ok()) status = outbound_.progress(*link_, limits_, now, steps);
-  if (!status.ok()) {
-    fail(status);
-    return steps;
+  if (doubt_.ok()) {
+    doubt(outbound_.progress(*link_, limits_, now, steps), now);
+  } else {
+    steps += outbound_.drain();
+    if (now > doubt_deadline_) {
+      fail(doubt_);
+      return steps;
+    }
   }
   if (!link_->flushed()) note_flush(link_->flush());
   if (paused_ && state_ == State::kReady) {

@@ -1,8 +1,8 @@
 // Another engine that we are connected to, or are connecting to: one control connection, and the
 // two directions. A peer fails once, with one Status, and everything it has in flight with it.
 //
-//   joining --join()--> ready --Goodbye--> leaving --all announced data has come--> failing --> gone
-//      |                  |                                                            ^
+//   joining --join()--> ready --Goodbye--> leaving --announced data has come--> failing --> gone
+//      |                  |                                                        ^
 //      +------------------+--------- fail(): death, silence, protocol error, disconnect +
 #pragma once
 
@@ -43,6 +43,8 @@ class Peer {
   [[nodiscard]] const std::string& label() const { return label_; }
   [[nodiscard]] bool joining() const { return state_ == State::kJoining; }
   [[nodiscard]] bool failed() const { return state_ == State::kFailing; }
+  // A channel of it has failed: in a moment it fails too.
+  [[nodiscard]] bool doubted() const { return !doubt_.ok(); }
   [[nodiscard]] const Status& failure() const { return failure_; }
   // Failed, and the Net has let go of all memory: may be destroyed.
   [[nodiscard]] bool gone() const;
@@ -60,6 +62,7 @@ class Peer {
   Status on_frame(const FrameStream::Frame& frame);
   Status on_goodbye(const FrameStream::Frame& frame);
   void end_of_stream(IoAnswer answer);
+  void doubt(const Status& status, Nanoseconds now);
   void note_flush(IoAnswer answer);
   void fail_transfers();
   [[nodiscard]] bool alive() const { return state_ == State::kReady || state_ == State::kLeaving; }
@@ -77,6 +80,8 @@ class Peer {
   IoAnswer ended_ = IoAnswer::kSome;  // kEnd or kFailed, met while paused.
   Status goodbye_;                    // Why the peer is leaving.
   Nanoseconds leaving_deadline_ = 0;
+  Status doubt_;  // Of the first channel that failed.
+  Nanoseconds doubt_deadline_ = 0;
 };
 
 }  // namespace sluice

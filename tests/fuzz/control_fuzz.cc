@@ -1,5 +1,5 @@
-// Bytes on a control connection: of a stranger, before the handshake is over, and of a peer that has
-// proved itself and then says anything. The peer has receives to aim at, whose memory is watched.
+// Bytes on a control connection: of a stranger, before the handshake is over, and of a peer that
+// has proved itself and then says anything. It has receives to aim at, whose memory is watched.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -137,7 +137,7 @@ void hostile_peer(std::span<const std::byte> input) {
 template <typename Body>
 void append(Bytes& script, wire::FrameType type, const Body& body) {
   Bytes buffer(kLargestBody + wire::kHeaderBytes);
-  ByteWriter writer(std::span(buffer).subspan(wire::kHeaderBytes));
+  ByteWriter writer(std::span<std::byte>(buffer).subspan(wire::kHeaderBytes));
   body.encode(writer);
   ByteWriter header(buffer);
   wire::Header{static_cast<std::uint32_t>(writer.written()), type}.encode(header);

@@ -1,5 +1,5 @@
-// What a fuzz target defines. One of two mains calls it: libFuzzer's (preset fuzz), or replay_main.cc, which
-// every other build has and which the test command runs as a smoke test.
+// What a fuzz target defines. One of two mains calls it: libFuzzer's (preset fuzz), or
+// replay_main.cc, which every other build has and which the test command runs as a smoke test.
 #pragma once
 
 #include <cstddef>

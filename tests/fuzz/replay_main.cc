@@ -1,5 +1,5 @@
-// Runs a target without libFuzzer: files given as arguments (a crash that a fuzzer found), or else its
-// seeds and a fixed number of random mutations of them.
+// Runs a target without libFuzzer: files given as arguments (a crash that a fuzzer found), or else
+// its seeds and a fixed number of random mutations of them.
 #include <cstdio>
 #include <fstream>
 #include <iterator>

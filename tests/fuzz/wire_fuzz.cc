@@ -1,5 +1,5 @@
-// Every decoder of src/engine/wire.h. What decodes must encode to the same bytes again: a decoder that
-// skips or invents something does not.
+// Every decoder of src/engine/wire.h. What decodes must encode to the same bytes again: a decoder
+// that skips or invents something does not.
 #include <algorithm>
 #include <cstdlib>
 

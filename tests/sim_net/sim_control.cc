@@ -119,13 +119,14 @@ void SimControlNet::sleep(std::chrono::microseconds limit) {
   const Nanoseconds start = world_.now();
   const Nanoseconds deadline =
       start + from_us(std::clamp<std::int64_t>(limit.count(), 0, 3'600'000'000));
+  world_.run_background(host_);
   while (!interrupted_.load() && !anything_ready() && !watched_is_readable()) {
-    world_.run_background(host_);
     if (world_.next_event() > deadline) {
       world_.run_until(deadline);
       break;
     }
     world_.run_next();
+    world_.run_background(host_);
   }
   interrupted_.store(false);
   // Time passes for one who is woken at once, again and again, too.

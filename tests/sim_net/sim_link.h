@@ -49,6 +49,7 @@ class SimLink final : public SimActor {
   void close(Side side);
   [[nodiscard]] const Status& failure(Side side) const { return ends_[side].failure; }
   [[nodiscard]] bool failed(Side side) const { return ends_[side].failed; }
+  [[nodiscard]] bool used() const { return ends_[kSender].posted > 0; }
 
   void step() override;
 

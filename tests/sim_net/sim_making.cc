@@ -111,9 +111,9 @@ std::shared_ptr<SimLink> SimListener::offer(std::uint64_t secret, SimNet& sender
   return link;
 }
 
-// A sender that went away before it was accepted leaves the place to another one.
+// A sender that went away without having sent anything leaves the place to another one.
 void SimListener::step() {
-  if (link_ == nullptr || answered() || !link_->failed(SimLink::kSender)) return;
+  if (link_ == nullptr || answered() || !link_->failed(SimLink::kSender) || link_->used()) return;
   link_->close(SimLink::kReceiver);
   forget();
 }

@@ -9,8 +9,8 @@
 
 namespace sluice::sim {
 
-// Percentages are 0 to 100 and decide each case by itself; delays are the longest one, each is drawn
-// from 0 to it.
+// Percentages are 0 to 100 and decide each case by itself; delays are the longest one, each is
+// drawn from 0 to it.
 struct SimOptions {
   std::uint64_t seed = 1;
 

@@ -4,8 +4,8 @@
 //   handle := { u32 magic "SLTH", u16 version, u16 abilities, 16 bytes nonce, u16 port, text host }
 //   hello  := { u32 magic "SLTD", u16 version, u16 features,  16 bytes nonce }
 //
-// Little-endian; text is a u16 length and that many bytes. The handle says what the receiver is able
-// to do, the hello what the sender makes of it on this connection.
+// Little-endian; text is a u16 length and that many bytes. The handle says what the receiver is
+// able to do, the hello what the sender makes of it on this connection.
 #pragma once
 
 #include <array>

@@ -52,7 +52,7 @@ Result<SocketAddress> remote_address(int fd);
 
 // A name or a numeric address; IPv4 before IPv6. Blocks. kNotFound: no such host.
 Result<SocketAddress> resolve_host(const std::string& host, std::uint16_t port);
-// The first address of a network interface, IPv4 before IPv6. kNotFound: none, or no such interface.
+// The first address of a network interface, IPv4 before IPv6. kNotFound: none, or no interface.
 Result<SocketAddress> interface_address(const std::string& name, std::uint16_t port);
 // What to bind to: a numeric address, an interface name, or else a name to resolve.
 Result<SocketAddress> listen_address(const std::string& host, std::uint16_t port);

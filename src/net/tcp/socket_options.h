@@ -28,11 +28,11 @@ Path path_of(int fd);
 // The congestion control of a socket as it is now ("bbr"), or "" if the kernel does not say.
 std::string congestion_control_of(int fd);
 
-// Before connect() or listen(): a socket that was once connected under BBR is paced for ever, under any
-// other congestion control too (the kernel keeps sk_pacing_status). So "auto" begins with one that
-// does not pace where the system's is BBR, and choose_congestion_control() goes back to BBR if the path
-// turns out to be long. Connections that come in inherit it from the listening socket. Returns the
-// system's name. Errors: the kernel refuses the name that the user wants.
+// Before connect() or listen(): a socket that was once connected under BBR is paced for ever, under
+// any other congestion control too (the kernel keeps sk_pacing_status). So "auto" begins with one
+// that does not pace where the system's is BBR, and choose_congestion_control() goes back to BBR if
+// the path turns out to be long. Connections that come in inherit it from the listening socket.
+// Returns the system's name. Errors: the kernel refuses the name that the user wants.
 Result<std::string> prepare_congestion_control(int fd, std::string_view wanted);
 
 struct CongestionChoice {
@@ -40,10 +40,10 @@ struct CongestionChoice {
   const char* why;   // Static; for the log.
 };
 // Once connected. `wanted`: as prepare_congestion_control() had it; `system`: what
-// prepare_congestion_control() returned. Of what sends alone: the receiving end's congestion control
-// moves only acknowledgements.
-CongestionChoice choose_congestion_control(int fd, std::string_view wanted, std::string_view system,
-                                           const Path& path);
+// prepare_congestion_control() returned. Of what sends alone: the receiving end's congestion
+// control moves only acknowledgements.
+CongestionChoice choose_congestion_control(int fd, std::string_view wanted,
+                                           std::string_view system, const Path& path);
 
 inline constexpr std::uint64_t kShortPathReceiveBuffer = 768 << 10;
 

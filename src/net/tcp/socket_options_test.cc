@@ -74,7 +74,8 @@ TEST(CongestionControl, AutoLeavesWhatDoesNotPace) {
   EXPECT_EQ(choose_congestion_control(socket.get(), "auto", *system, kShort).name, "reno");
 }
 
-// BBR is replaced before the socket connects, when the path is not known yet; a long path gets it back.
+// BBR is replaced before the socket connects, when the path is not known yet; a long path gets it
+// back.
 TEST(CongestionControl, AutoReplacesBbrBeforeConnectingAndOnShortPathsOnly) {
   const Fd socket = unconnected();
   if (!set_bbr(socket.get())) GTEST_SKIP() << "this kernel has no BBR";
