@@ -1,0 +1,89 @@
+// What goes wrong in a run of EngineSim, and whom it may concern.
+#include <algorithm>
+
+#include "src/base/check.h"
+#include "tests/sim_net/engine_sim.h"
+#include "tests/sim_net/sim_control.h"
+#include "tests/sim_net/sim_net.h"
+
+namespace sluice::sim {
+
+bool EngineSim::may_fail(std::size_t a, std::size_t b) const {
+  const bool one_is_victim = a == victim_ || b == victim_;
+  switch (fault_) {
+    case Fault::kNone:
+    case Fault::kShortStop:
+    case Fault::kShortCut:
+      return false;
+    case Fault::kChannels:
+    case Fault::kRefusal:
+      return true;
+    case Fault::kKill:
+    case Fault::kStop:
+    case Fault::kClose:
+      return fault_done_ && one_is_victim;
+    case Fault::kCut:
+    case Fault::kDisconnect:
+      return fault_done_ && one_is_victim && (a == other_ || b == other_);
+  }
+  return false;
+}
+
+void EngineSim::maybe_do_fault() {
+  if (fault_done_ || completed_ < fault_after_) return;
+  const Node& victim = nodes_[victim_];
+  if (fault_ == Fault::kClose) {
+    // What is still being sent when the engine closes is not to be expected at the other end.
+    const bool sending = std::any_of(victim.asks.begin(), victim.asks.end(),
+                                     [](const Ask& ask) { return ask.sending && !ask.complete; });
+    if (sending) return;
+  }
+  fault_done_ = true;
+  do_fault();
+}
+
+void EngineSim::do_fault() {
+  Node& victim = nodes_[victim_];
+  undo_at_ = world_->now() + static_cast<Nanoseconds>(draw(3'000'000'000));
+  switch (fault_) {
+    case Fault::kNone:
+    case Fault::kChannels:
+    case Fault::kRefusal:
+      break;
+    case Fault::kKill:
+      world_->kill(victim.host);
+      victim.gone = true;
+      std::memset(victim.memory.data(), 0x99, victim.used);
+      break;
+    case Fault::kStop:
+      victim.gone = true;
+      world_->stop(victim.host);
+      break;
+    case Fault::kShortStop:
+      world_->stop(victim.host);
+      break;
+    case Fault::kCut:
+    case Fault::kShortCut:
+      world_->cut(victim.host, nodes_[other_].host);
+      break;
+    case Fault::kDisconnect:
+      if (victim.pairs[other_].known) (void)victim.engine->disconnect(victim.pairs[other_].peer);
+      break;
+    case Fault::kClose:
+      poll(victim_);
+      victim.gone = true;
+      victim.engine.reset();
+      break;
+  }
+}
+
+void EngineSim::maybe_undo_fault() {
+  if (!fault_done_ || fault_undone_ || world_->now() < undo_at_) return;
+  if (fault_ == Fault::kShortStop) world_->resume(nodes_[victim_].host);
+  if (fault_ == Fault::kShortCut) world_->heal(nodes_[victim_].host, nodes_[other_].host);
+  fault_undone_ = true;
+}
+
+// ---- Its life.
+
+}  // namespace sluice::sim
