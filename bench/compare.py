@@ -174,8 +174,8 @@ def measure(programs, rounds):
     for number in range(rounds):
         spent = time.monotonic() - start
         if number > 0 and spent / number * (number + 1) > LIMIT_S:
-            raise Failure(f"{number} of {rounds} rounds took {spent:.0f} s: the machine is too busy "
-                          f"to end within {LIMIT_S} s")
+            raise Failure(f"{number} of {rounds} rounds took {spent:.0f} s: the machine is too "
+                          f"busy to end within {LIMIT_S} s")
         shift = number * len(tasks) // rounds
         for task in tasks[shift:] + tasks[:shift]:
             for figure, value in task().items():
@@ -198,7 +198,8 @@ def make_ratios(medians):
                        "reached": reached})
 
     large = medians["sluice 64 MiB GB/s"]
-    add(f"64 MiB: sluice / {best} (the best raw)", large / medians[f"{best} GB/s"], "at least", 0.95)
+    add(f"64 MiB: sluice / {best} (the best raw)", large / medians[f"{best} GB/s"], "at least",
+        0.95)
     add("64 MiB: sluice / iperf3 -P1", large / medians["iperf3 -P1 GB/s"], "at least", 3.5)
     for size, bar in IPERF_BARS:
         add(f"{size}: sluice / iperf3 -P1",

@@ -12,9 +12,9 @@
 namespace sluice {
 namespace {
 
-// A chunk that is finished while others are still to come is told after this time at the latest
-// when the next one finishes, so that slow networks do not make the engine wait for half a window.
-constexpr Nanoseconds kLongestSilence = from_ms(1);
+// A finished chunk is told, though most others are still to come, when the bell has been silent for
+// this long: on a slow network the engine need not wait for most of a window.
+constexpr Nanoseconds kLongestSilence = from_ms(5);
 
 }  // namespace
 
@@ -146,12 +146,13 @@ void ChunkPump::run() {
 void ChunkPump::finish(std::uint64_t finished) {
   finished_.store(finished, std::memory_order_seq_cst);
   if (!doorbell_.armed()) return;
-  // Waking a thread costs more than moving a small chunk: only when nothing is left to move, when
-  // what is to be reported has become as much as what is still to move, or after a silence.
+  // On a busy machine the engine thread takes its core from a helper, and a helper that moves to
+  // another core leaves its data in the old one's cache. So it is woken only when nothing is left
+  // to move, when no more than a quarter of what is posted is, or after a silence.
   const std::uint64_t handed = handed_.load(std::memory_order_relaxed);
   const std::uint64_t reported = reported_.load(std::memory_order_relaxed);
   const Nanoseconds now = SystemClock().now();
-  if (finished < handed && finished - reported < handed - finished &&
+  if (finished < handed && finished - reported < 3 * (handed - finished) &&
       now - last_ring_ < kLongestSilence) {
     return;
   }
