@@ -13,7 +13,6 @@ namespace sluice {
 namespace {
 
 constexpr Nanoseconds kCloseLimit = from_ms(1000);
-constexpr Nanoseconds kHour = from_ms(3'600'000);
 // Arrivals that one pass hands to the Gpu.
 constexpr std::size_t kLargestBatch = 1024;
 

@@ -71,7 +71,7 @@ DOCUMENTED_LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)")
 
 def is_test(path):
     """A test, or what the tests of a folder share."""
-    return path.stem.endswith("_test") or path.stem == "testing"
+    return path.stem.endswith(("_test", "_fixture")) or path.stem == "testing"
 
 
 def below(path, folder):

@@ -42,8 +42,8 @@ struct CongestionChoice {
 // Once connected. `wanted`: as prepare_congestion_control() had it; `system`: what
 // prepare_congestion_control() returned. Of what sends alone: the receiving end's congestion
 // control moves only acknowledgements.
-CongestionChoice choose_congestion_control(int fd, std::string_view wanted,
-                                           std::string_view system, const Path& path);
+CongestionChoice choose_congestion_control(int fd, std::string_view wanted, std::string_view system,
+                                           const Path& path);
 
 inline constexpr std::uint64_t kShortPathReceiveBuffer = 768 << 10;
 
