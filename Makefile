@@ -5,7 +5,7 @@ DESTDIR ?=
 JOBS ?= $(shell nproc)
 sources = $(shell git ls-files '*.h' '*.cc')
 
-.PHONY: help deps build demo test bench format install clean
+.PHONY: help deps build demo test bench format tidy install clean
 
 help:
 	@echo 'make demo     install what is needed, build, and measure two processes on loopback'
@@ -13,6 +13,7 @@ help:
 	@echo 'make bench    measure sluice side by side with iperf3 and a raw socket program'
 	@echo 'make install  install the library, its headers and the command (PREFIX=/usr/local DESTDIR=)'
 	@echo 'make format   bring every source file into the project'"'"'s format (clang-format 14)'
+	@echo 'make tidy     clang-tidy over the sources (clang-tidy 14; many minutes)'
 	@echo 'make clean    remove the build folders'
 
 deps:
@@ -39,6 +40,10 @@ install: build
 
 format:
 	@clang-format-14 -i $(sources)
+
+tidy: build
+	@git ls-files 'src/*.cc' 'tools/*.cc' | grep -v _test.cc | \
+	  xargs -n 1 -P $(JOBS) clang-tidy-14 -p build --quiet
 
 clean:
 	@rm -rf build build-*

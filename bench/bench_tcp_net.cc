@@ -5,6 +5,7 @@
 //   bench_tcp_net --mode pingpong --size 65536
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -292,7 +293,11 @@ void finish_one(const Arguments& arguments, TcpNet& net, Channel& channel) {
     return answer != TestAnswer::kPending;
   };
   while (!pass()) {
-    if (arguments.sleep) sleep_until(net, pass);
+    if (arguments.sleep) {
+      sleep_until(net, pass);
+    } else {
+      sched_yield();
+    }
   }
   if (answer == TestAnswer::kFailed) die(channel.failure().to_string());
 }

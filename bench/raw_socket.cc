@@ -31,11 +31,11 @@ namespace {
 struct Arguments {
   std::uint64_t connections = 2;
   std::uint64_t bytes = std::uint64_t{8} << 30;  // Over all connections.
-  std::uint64_t size = 512 << 10;                // Of one send() or recv(), or of one message.
-  std::uint64_t region = 64 << 20;               // Over all connections.
-  std::uint64_t rcvbuf = 0;                      // 0: the kernel's own choice.
-  std::uint64_t rounds = 20000;                  // Of pingpong.
-  std::string congestion = "reno";               // "" leaves the system's.
+  std::uint64_t size = 0;  // Of one send() or recv(), or of a message; 0: 512 KiB, or 8 bytes.
+  std::uint64_t region = 64 << 20;  // Over all connections.
+  std::uint64_t rcvbuf = 0;         // 0: the kernel's own choice.
+  std::uint64_t rounds = 20000;     // Of pingpong.
+  std::string congestion = "reno";  // "" leaves the system's.
   std::string mode = "bulk";
   bool json = false;
 };
@@ -97,7 +97,9 @@ Arguments parse(int argc, char** argv) {
       usage(name);
     }
   }
-  if (arguments.mode == "pingpong") arguments.connections = 1;
+  const bool pingpong = arguments.mode == "pingpong";
+  if (pingpong) arguments.connections = 1;
+  if (arguments.size == 0) arguments.size = pingpong ? 8 : 512 << 10;
   return arguments;
 }
 
@@ -303,9 +305,7 @@ void run_pingpong(const Arguments& arguments, int listening) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Arguments arguments = parse(argc, argv);
-  const bool pingpong = arguments.mode == "pingpong";
-  if (pingpong && arguments.size == Arguments().size) arguments.size = 8;
+  const Arguments arguments = parse(argc, argv);
   auto* report = static_cast<Report*>(
       mmap(nullptr, sizeof(Report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   if (report == MAP_FAILED) die("mmap");
@@ -317,7 +317,7 @@ int main(int argc, char** argv) {
       listen(listening, 64) != 0) {
     die("listen");
   }
-  if (pingpong) {
+  if (arguments.mode == "pingpong") {
     run_pingpong(arguments, listening);
   } else {
     run_bulk(arguments, listening, report);

@@ -24,10 +24,12 @@ void print(const std::string& line) {
 std::string headline(const Target& target, const InForce& in_force, const perf::Plan& plan,
                      Memory memory) {
   const Options& options = in_force.options();
-  return fmt::format("sluice perf: to {} over {}, {} memory, {}, chunk {}, window {}", target.name,
-                     options.net, perf::to_string(memory),
-                     plan.both_directions ? "both directions at once" : "one direction",
-                     format_bytes(options.chunk_bytes), options.window);
+  return fmt::format(
+      "sluice perf: to {} over {}, {} memory, {}, chunk {}, window {}\n"
+      "GB are 1e9 bytes, latency is half of a round trip, CPU that of both ends\n",
+      target.name, options.net, perf::to_string(memory),
+      plan.both_directions ? "both directions at once" : "one direction",
+      format_bytes(options.chunk_bytes), options.window);
 }
 
 }  // namespace
@@ -106,7 +108,7 @@ Status measure(const Target& target, const InForce& in_force, const MeasureOptio
        .interrupted = stop_requested,
        .on_busy_server = [] { std::fputs("waiting: the server has another client\n", stderr); }});
   if (!client.ok()) return client.status();
-  if (with_header) print(headline(target, in_force, *plan, memory) + "\n" + perf::table_header());
+  if (with_header) print(headline(target, in_force, *plan, memory) + perf::table_header());
   for (const std::uint64_t size : plan->sizes) {
     Result<perf::ResultRow> row = (*client)->measure(size, *plan, [&](perf::Phase phase) {
       bar.step(fmt::format("{} {}", format_bytes(size),

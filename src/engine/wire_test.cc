@@ -131,7 +131,8 @@ TEST(Wire, ChunkCountDoesNotOverflow) {
 TEST(Wire, LimitsRefuseWhatNoEngineSays) {
   const Limits good{1, 4096, 16, 2, 1000, "tcp", "me"};
   Limits out;
-  EXPECT_TRUE(decodes(encoded(good), out));
+  const auto bytes = encoded(good);  // out's texts point into it.
+  EXPECT_TRUE(decodes(bytes, out));
   EXPECT_EQ(out.name, "me");
   auto with = [&](auto change) {
     Limits limits = good;

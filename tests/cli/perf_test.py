@@ -19,10 +19,10 @@ class Local(CliTest):
         result = self.sluice("perf", "local", "--channels", "3", "--json", "out.json", *QUICK)
         self.assert_works(result)
         lines = result.stdout.splitlines()
-        self.assertIn("GB/s", lines[2])
+        self.assertIn("GB/s", lines[3])
         rows = rows_of(result.stdout)
         self.assertEqual([row.split()[:3] for row in rows], [["8", "B", "3"], ["64", "KiB", "3"]])
-        self.assertEqual({len(row) for row in rows}, {len(lines[1])}, "columns align")
+        self.assertEqual({len(row) for row in rows}, {len(lines[2])}, "columns align")
         self.assertRegex(lines[-1], r"\Averified: every byte of \d+ messages \(.* GB\) arrived")
 
         document = self.read_json("out.json")

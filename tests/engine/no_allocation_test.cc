@@ -20,6 +20,9 @@ void* counted(std::size_t bytes, std::size_t alignment) {
 }
 }  // namespace
 
+// The compiler sees free() meet operator new and does not see that both are ours.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
 void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
 void* operator new[](std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
 void* operator new(std::size_t bytes, std::align_val_t a) {

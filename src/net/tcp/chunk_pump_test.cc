@@ -326,10 +326,11 @@ TEST(ChunkPump, AFailureOfTheHelperIsLoggedOnce) {
 TEST(ChunkPump, DestroyingOneThatIsUsedLetsGoOfTheMemory) {
   const testing::LogCatcher log;  // The senders notice, and say so.
   for (int i = 0; i < 50; ++i) {
+    std::vector<std::byte> from(1 << 20);  // Before the pumps, so that they go first.
+    std::vector<std::byte> into(1 << 20);
     Pumps pumps;
-    std::vector<std::byte> data(1 << 20);
-    ASSERT_EQ(pumps.sender->post(data.data(), data.size()), PostAnswer::kPosted);
-    ASSERT_EQ(pumps.receiver->post(data.data(), data.size()), PostAnswer::kPosted);
+    ASSERT_EQ(pumps.sender->post(from.data(), from.size()), PostAnswer::kPosted);
+    ASSERT_EQ(pumps.receiver->post(into.data(), into.size()), PostAnswer::kPosted);
     pumps.sender->hand_over();
     if (i % 2 == 0) pumps.receiver->hand_over();
   }
