@@ -52,6 +52,7 @@ SimLink::SimLink(SimWorld& world, SimNet& sender, SimNet& receiver)
     ends_[side].host = nets[side]->host();
     ends_[side].ring.resize(options.most_in_flight);
   }
+  for (OnTheWay& place : way_) place.bytes.reserve(options.largest_chunk);
   if (options.delivery == Delivery::kFragments) {
     for (Posted& chunk : ends_[kReceiver].ring) chunk.fragments.reserve(kMostFragments);
   }
