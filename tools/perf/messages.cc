@@ -132,6 +132,20 @@ Message read_done(Fields& fields) {
   return done;
 }
 
+Message read_message(Fields& fields) {
+  const std::string kind = fields.text("message");
+  if (kind == "start") {
+    fields.number("version", kVersion, kVersion);
+    return Start{};
+  }
+  if (kind == "welcome") return read_welcome(fields);
+  if (kind == "run") return read_run(fields);
+  if (kind == "ready") return Ready{};
+  if (kind == "done") return read_done(fields);
+  if (kind != "refusal") fields.fail("message");
+  return Refusal{fields.text("why")};
+}
+
 }  // namespace
 
 std::string encode(const Message& message) {
@@ -148,24 +162,7 @@ Result<Message> decode(std::string_view bytes) {
   const Json object = Json::parse(bytes, nullptr, false);
   if (!object.is_object()) return refuse("not a JSON object");
   Fields fields(object);
-  const std::string kind = fields.text("message");
-  Message message;
-  if (kind == "start") {
-    fields.number("version", kVersion, kVersion);
-    message = Start{};
-  } else if (kind == "welcome") {
-    message = read_welcome(fields);
-  } else if (kind == "run") {
-    message = read_run(fields);
-  } else if (kind == "ready") {
-    message = Ready{};
-  } else if (kind == "done") {
-    message = read_done(fields);
-  } else if (kind == "refusal") {
-    message = Refusal{fields.text("why")};
-  } else {
-    fields.fail("message");
-  }
+  Message message = read_message(fields);
   if (!fields.failure().empty()) return refuse(fields.failure());
   return message;
 }

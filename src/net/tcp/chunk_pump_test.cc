@@ -63,19 +63,20 @@ std::vector<std::pair<std::string, std::uint64_t>> threads() {
 }
 
 TEST(ChunkPump, WindowIsTheLimitAndReportsMakeRoom) {
+  std::byte from[4]{};
+  std::byte into[4]{};
   Pumps pumps(3);
-  std::byte data[4]{};
   for (int i = 0; i < 3; ++i) {
-    ASSERT_EQ(pumps.sender->post(data, 4), PostAnswer::kPosted);
-    ASSERT_EQ(pumps.receiver->post(data, 4), PostAnswer::kPosted);
+    ASSERT_EQ(pumps.sender->post(from, 4), PostAnswer::kPosted);
+    ASSERT_EQ(pumps.receiver->post(into, 4), PostAnswer::kPosted);
   }
-  EXPECT_EQ(pumps.sender->post(data, 4), PostAnswer::kBusy);
-  EXPECT_EQ(pumps.receiver->post(data, 4), PostAnswer::kBusy);
+  EXPECT_EQ(pumps.sender->post(from, 4), PostAnswer::kBusy);
+  EXPECT_EQ(pumps.receiver->post(into, 4), PostAnswer::kBusy);
   pumps.sender->hand_over();
   pumps.receiver->hand_over();
   ASSERT_TRUE(eventually([&] { return test_once(*pumps.receiver) == TestAnswer::kDone; }));
-  EXPECT_EQ(pumps.receiver->post(data, 4), PostAnswer::kPosted);
-  EXPECT_EQ(pumps.receiver->post(data, 4), PostAnswer::kBusy);
+  EXPECT_EQ(pumps.receiver->post(into, 4), PostAnswer::kPosted);
+  EXPECT_EQ(pumps.receiver->post(into, 4), PostAnswer::kBusy);
 }
 
 TEST(ChunkPump, InlineMovesNeedNoHelper) {
@@ -196,13 +197,14 @@ TEST(ChunkPump, AnyMixOfInlineHelperAndSleepKeepsOrderAndBytes) {
 }
 
 TEST(ChunkPump, TheBellRingsForTheLastChunkAndNotForEachOne) {
+  std::byte from[16]{};
+  std::byte into[16]{};
   Pumps pumps;
-  std::byte data[16]{};
-  for (std::byte& at : data) ASSERT_EQ(pumps.receiver->post(&at, 1), PostAnswer::kPosted);
+  for (std::byte& at : into) ASSERT_EQ(pumps.receiver->post(&at, 1), PostAnswer::kPosted);
   pumps.receiver->hand_over();
   pumps.receiver_bell.arm();
   EXPECT_FALSE(testing::readable(pumps.receiver_bell.fd(), 0));
-  for (std::byte& at : data) ASSERT_EQ(pumps.sender->post(&at, 1), PostAnswer::kPosted);
+  for (std::byte& at : from) ASSERT_EQ(pumps.sender->post(&at, 1), PostAnswer::kPosted);
   pumps.sender->hand_over();
   // Whenever it rings, arming again and waiting again comes to all chunks in the end.
   int rings = 0;
@@ -281,7 +283,8 @@ TEST(ChunkPump, AFailureFoundInlineFailsAllPostedAndTellsWhy) {
   std::byte data[2]{};
   ASSERT_EQ(pumps.receiver->post(data, 1), PostAnswer::kPosted);
   ASSERT_EQ(pumps.receiver->post(data, 1), PostAnswer::kPosted);
-  ASSERT_EQ(pumps.sender->post(data, 2), PostAnswer::kPosted);
+  std::byte from[2]{};
+  ASSERT_EQ(pumps.sender->post(from, 2), PostAnswer::kPosted);
   ASSERT_TRUE(pumps.sender->move_inline());
   testing::LogCatcher log;
   EXPECT_FALSE(pumps.receiver->move_inline());
