@@ -2,38 +2,8 @@
 // counts every operator new, on every thread, over more than 10,000 chunks.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include "tests/engine/engine_fixture.h"
-
-namespace {
-std::atomic<bool> counting{false};
-std::atomic<std::size_t> allocations{0};
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-  if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1);
-  void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-}  // namespace
-
-// The compiler sees free() meet operator new and does not see that both are ours.
-#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
-
-void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
-void* operator new[](std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
-void* operator new(std::size_t bytes, std::align_val_t a) {
-  return counted(bytes, static_cast<std::size_t>(a));
-}
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+#include "tests/support/allocations.h"
 
 namespace sluice {
 namespace {
@@ -85,13 +55,12 @@ TEST(NoAllocation, OverTenThousandChunksAndMessages) {
   ASSERT_TRUE(stream.run(100, 64));
 
   // Chunks are at least 256 KiB unless chunk_bytes is smaller: 5,000 of them twice.
-  counting.store(true);
+  const CountedAllocations counted;
   const bool bulk = stream.run(3, from.size());
   const bool small = stream.run(2000, 64);
-  counting.store(false);
+  EXPECT_EQ(counted.on_all_threads(), 0u);
   EXPECT_TRUE(bulk);
   EXPECT_TRUE(small);
-  EXPECT_EQ(allocations.load(), 0u);
   EXPECT_EQ(from, into);
 }
 
