@@ -64,6 +64,7 @@ class EngineImpl final : public Engine {
   Result<TransferId> transfer(Direction direction, PeerId peer, Slice slice);
   Peer* find_peer(PeerId peer);
   std::size_t handle_ready();
+  std::size_t look_at_all();
   std::size_t accept_strangers();
   std::size_t handle_outcomes();
   void welcome(Bootstrap::Outcome outcome);
@@ -92,6 +93,8 @@ class EngineImpl final : public Engine {
   std::deque<PeerEvent> peer_events_;
   std::vector<Leaving> leaving_;
   UnpackBatch batch_;
+  PeerId speaker_{0};               // The only one that was ready at the last look; 0: none.
+  std::uint32_t blind_passes_ = 0;  // To come without a look.
   Nanoseconds next_time_ = 0;
   bool accepting_ = true;   // False: as many strangers as may be are at the door.
   bool short_gaps_ = true;  // Work has come within spin_us of late: spinning is worth it.

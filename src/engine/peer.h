@@ -49,6 +49,8 @@ class Peer {
   // Failed, and the Net has let go of all memory: may be destroyed.
   [[nodiscard]] bool gone() const;
   [[nodiscard]] bool chunks_in_flight() const { return outbound_.busy() || inbound_.busy(); }
+  // Its stream may be read: frames that come are handled.
+  [[nodiscard]] bool listens() const { return state_ == State::kReady && !paused_; }
   [[nodiscard]] bool making_channels() const {
     return outbound_.making_channels() || inbound_.making_channels();
   }

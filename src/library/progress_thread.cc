@@ -30,14 +30,17 @@ class MailboxThread final : public ProgressThread {
   }
 
   void run(const std::function<void(Engine&)>& call) override {
-    Letter letter{&call, false};
-    std::unique_lock lock(mutex_);
-    mailbox_.push_back(&letter);
-    has_mail_.store(true);
-    lock.unlock();
+    Letter letter{&call};
+    {
+      const std::lock_guard lock(mutex_);
+      mailbox_.push_back(&letter);
+      has_mail_.store(true);
+    }
     engine_->interrupt();
-    lock.lock();
-    answered_.wait(lock, [&] { return letter.done; });
+    const auto answered = [&] { return letter.done.load(std::memory_order_acquire); };
+    if (spin_until(Clock::now() + kSpin, answered)) return;
+    Sleeper sleeper(*this);
+    answered_.wait(sleeper.lock, answered);
   }
 
   std::size_t poll(std::span<Completion> out, std::chrono::microseconds limit) override {
@@ -48,9 +51,11 @@ class MailboxThread final : public ProgressThread {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   struct Letter {
     const std::function<void(Engine&)>* call;
-    bool done;
+    std::atomic<bool> done{false};  // Set with the mutex held; the letter is its writer's again.
   };
   template <typename Item>
   struct Tray {
@@ -58,19 +63,37 @@ class MailboxThread final : public ProgressThread {
     std::atomic<std::size_t> count{0};  // Of items, to look at without the mutex.
   };
 
-  template <typename Item>
-  std::size_t take(Tray<Item>& tray, std::span<Item> out, std::chrono::microseconds limit) {
-    // A short yielding look first: what is about to come then costs no sleep and no wake-up.
-    const auto start = std::chrono::steady_clock::now();
-    const auto spin_end = start + std::min(limit, kSpin);
-    while (tray.count.load(std::memory_order_acquire) == 0 &&
-           std::chrono::steady_clock::now() < spin_end) {
+  // A caller that gives up its core: from its construction on, answers and deliveries are notified.
+  struct Sleeper {
+    explicit Sleeper(MailboxThread& owner) : lock(owner.mutex_), thread(owner) {
+      ++thread.sleepers_;
+    }
+    ~Sleeper() { --thread.sleepers_; }
+    std::unique_lock<std::mutex> lock;
+    MailboxThread& thread;
+  };
+
+  // What is about to come costs no sleep and no wake-up. Yields, because the thread that is waited
+  // for may need this core.
+  template <typename Ready>
+  static bool spin_until(Clock::time_point end, Ready&& ready) {
+    while (!ready()) {
+      if (Clock::now() >= end) return false;
       sched_yield();
     }
-    std::unique_lock lock(mutex_);
-    if (limit.count() > 0) {
-      delivered_.wait_until(lock, start + limit, [&] { return !tray.items.empty(); });
+    return true;
+  }
+
+  template <typename Item>
+  std::size_t take(Tray<Item>& tray, std::span<Item> out, std::chrono::microseconds limit) {
+    const auto start = Clock::now();
+    const auto filled = [&] { return tray.count.load(std::memory_order_acquire) > 0; };
+    if (!spin_until(start + std::min(limit, kSpin), filled)) {
+      if (limit <= kSpin) return 0;
+      Sleeper sleeper(*this);
+      delivered_.wait_until(sleeper.lock, start + limit, filled);
     }
+    const std::lock_guard lock(mutex_);
     std::size_t count = 0;
     while (count < out.size() && !tray.items.empty()) {
       out[count++] = std::move(tray.items.front());
@@ -91,16 +114,16 @@ class MailboxThread final : public ProgressThread {
   }
 
   void read_mail() {
-    std::vector<Letter*> letters;
     {
       const std::lock_guard lock(mutex_);
-      letters.swap(mailbox_);
+      reading_.swap(mailbox_);
       has_mail_.store(false);
     }
-    for (Letter* letter : letters) (*letter->call)(*engine_);
+    for (Letter* letter : reading_) (*letter->call)(*engine_);
     const std::lock_guard lock(mutex_);
-    for (Letter* letter : letters) letter->done = true;
-    answered_.notify_all();
+    for (Letter* letter : reading_) letter->done.store(true, std::memory_order_release);
+    reading_.clear();
+    if (sleepers_ > 0) answered_.notify_all();
   }
 
   bool deliver() {
@@ -116,18 +139,21 @@ class MailboxThread final : public ProgressThread {
     for (std::size_t i = 0; i < happened; ++i) peer_events_.items.push_back(std::move(events[i]));
     completions_.count.store(completions_.items.size(), std::memory_order_release);
     peer_events_.count.store(peer_events_.items.size(), std::memory_order_release);
-    delivered_.notify_all();
+    if (sleepers_ > 0) delivered_.notify_all();
     return true;
   }
 
-  static constexpr std::chrono::microseconds kSpin{50};
+  // As long as a sleep and a wake-up of an idle core may take (docs/performance.md).
+  static constexpr std::chrono::microseconds kSpin{100};
 
   std::unique_ptr<Engine> engine_;
   std::atomic<bool> has_mail_{false};
   std::atomic<bool> stopping_{false};
-  std::mutex mutex_;  // Guards all below.
+  std::vector<Letter*> reading_;  // The engine thread's, kept for its memory.
+  std::mutex mutex_;              // Guards all below.
   std::condition_variable answered_;
   std::condition_variable delivered_;
+  int sleepers_ = 0;
   std::vector<Letter*> mailbox_;
   Tray<Completion> completions_;
   Tray<PeerEvent> peer_events_;

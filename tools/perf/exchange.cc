@@ -81,18 +81,17 @@ std::uint64_t Exchange::sends_allowed() const {
 
 Status Exchange::prepare() {
   started_ = moved_at_ = Clock::now();
-  return post(recvs_, false, kNoLimit);
+  return post(0);
 }
 
 Status Exchange::go() {
   started_ = Clock::now();
   while (!sends_.all_through() || !recvs_.all_through() || !listening_) {
-    Status status = post(recvs_, false, kNoLimit);
+    Status status = post(sends_allowed());
     if (status.ok() && recvs_.all_posted() && !listening_) {
       listening_ = true;
       status = link_.listen();
     }
-    if (status.ok()) status = post(sends_, true, sends_allowed());
     if (!status.ok()) return status;
     if (sends_.all_through() && recvs_.all_through()) continue;
 
@@ -112,33 +111,37 @@ Status Exchange::go() {
   return {};
 }
 
-// Posts as many as there is room for, and at most `allowed` in all.
-Status Exchange::post(LaneFlow& flow, bool sending, std::uint64_t allowed) {
-  if (!flow.may_post(allowed)) return {};
+// Posts as many receives as there is room for, and at most `sends_allowed` sends in all. One call
+// on the engine for both: behind a progress thread a call costs more than what it does.
+Status Exchange::post(std::uint64_t sends_allowed) {
   Status status;
-  if (sending && flow.posted() < run_.checked) {
-    status = fill(flow.posted());
+  const bool sends = sends_.may_post(sends_allowed);
+  if (sends && sends_.posted() < run_.checked) {  // Those are filled one by one.
+    status = fill(sends_.posted());
     if (!status.ok()) return status;
-    allowed = flow.posted() + 1;
+    sends_allowed = sends_.posted() + 1;
   }
-  if (sending && ping_pong_) sent_at_ = Clock::now();
-  const auto post_all = [&](Engine& engine) {
-    while (flow.may_post(allowed)) {
-      const Slice slice = flow.slice(region_.id, flow.posted());
-      const Result<TransferId> id =
-          sending ? engine.send(link_.peer(), slice) : engine.recv(link_.peer(), slice);
-      if (!id.ok()) {
-        status = id.status();
-        return;
-      }
-      flow.post(*id);
-      // The next ones are filled first.
-      if (sending && flow.posted() < run_.checked) return;
-    }
+  if (!sends && !recvs_.may_post(kNoLimit)) return {};
+  if (sends && ping_pong_) sent_at_ = Clock::now();
+  const auto post_both = [&](Engine& engine) {
+    status = post_all(engine, recvs_, false, kNoLimit);
+    const Status sent = sends ? post_all(engine, sends_, true, sends_allowed) : Status();
+    if (status.ok()) status = sent;
   };
-  hub_.driver().run(std::ref(post_all));
-  // Full queues are emptied by the passes to come.
-  return status.code() == StatusCode::kWouldBlock ? Status() : status;
+  hub_.driver().run(std::ref(post_both));
+  return status;
+}
+
+Status Exchange::post_all(Engine& engine, LaneFlow& flow, bool sending, std::uint64_t allowed) {
+  while (flow.may_post(allowed)) {
+    const Slice slice = flow.slice(region_.id, flow.posted());
+    const Result<TransferId> id =
+        sending ? engine.send(link_.peer(), slice) : engine.recv(link_.peer(), slice);
+    // Full queues are emptied by the passes to come.
+    if (!id.ok()) return id.status().code() == StatusCode::kWouldBlock ? Status() : id.status();
+    flow.post(*id);
+  }
+  return {};
 }
 
 Status Exchange::fill(std::uint64_t index) {

@@ -48,7 +48,8 @@ class Exchange {
   using Clock = std::chrono::steady_clock;
 
   [[nodiscard]] std::uint64_t sends_allowed() const;
-  Status post(LaneFlow& flow, bool sending, std::uint64_t allowed);
+  Status post(std::uint64_t sends_allowed);
+  Status post_all(Engine& engine, LaneFlow& flow, bool sending, std::uint64_t allowed);
   Status fill(std::uint64_t index);
   Status check(std::uint64_t index);
   Status check_arrived();

@@ -102,7 +102,7 @@ void ListenerSet::accept_some() {
     pending.remote = SocketAddress(reinterpret_cast<const sockaddr*>(&address), length);
     pending.until = clock_.now() + hello_timeout_;
     if (read_hello(pending) == Greeting::kFinished) continue;
-    if (pending_.size() == kMostPending) {
+    if (pending_.size() >= kMostStrangers + waiting_.size()) {
       refuse(pending_.front(), "too many connections without a hello");
       pending_.erase(pending_.begin());
     }

@@ -18,8 +18,9 @@ namespace sluice {
 
 class ListenerSet {
  public:
-  // Connections that have not yet said hello; one more closes the oldest of them.
-  static constexpr std::size_t kMostPending = 64;
+  // Connections that have not yet said hello, beyond one for each entry that waits; one more closes
+  // the oldest of them.
+  static constexpr std::size_t kMostStrangers = 64;
 
   // A Listener as the set knows it. Its owner keeps it in place while it is in the set.
   struct Entry {

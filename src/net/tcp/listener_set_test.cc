@@ -155,7 +155,7 @@ TEST_F(ListenerSetTest, ANonceWorksOnceAndOnlyWhileItsListenerLives) {
 TEST_F(ListenerSetTest, AFloodOfSilentClientsKeepsNobodyOut) {
   set.add(entry);
   std::vector<Fd> flood;
-  for (std::size_t i = 0; i < 3 * ListenerSet::kMostPending; ++i) {
+  for (std::size_t i = 0; i < 3 * ListenerSet::kMostStrangers; ++i) {
     flood.push_back(knock());
     set.progress();
   }
@@ -164,8 +164,8 @@ TEST_F(ListenerSetTest, AFloodOfSilentClientsKeepsNobodyOut) {
   ASSERT_TRUE(eventually([&] { return closed(flood.front()); }));
   std::size_t open = 0;
   for (const Fd& one : flood) open += !closed(one);
-  EXPECT_LE(open, ListenerSet::kMostPending);
-  EXPECT_GE(log.count("too many connections"), 2 * ListenerSet::kMostPending - 1);
+  EXPECT_LE(open, ListenerSet::kMostStrangers + 1);
+  EXPECT_GE(log.count("too many connections"), 2 * ListenerSet::kMostStrangers - 1);
 }
 
 TEST_F(ListenerSetTest, WakesForConnectionsOnlyWhileSomebodyWaits) {
