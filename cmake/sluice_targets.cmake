@@ -8,7 +8,7 @@ function(sluice_folder name)
   target_link_libraries(sluice_${name} PUBLIC ${arg_LINKS})
 endfunction()
 
-# sluice_test(<name> LABEL unit|contract|e2e|fuzz-smoke SOURCES ... LINKS ... [TIMEOUT seconds]):
+# sluice_test(<name> LABEL unit|contract|e2e|sim|fuzz-smoke SOURCES ... LINKS ... [TIMEOUT seconds]):
 # a GoogleTest program, one ctest entry. Does nothing when tests are off.
 function(sluice_test name)
   if(NOT SLUICE_TESTS)

@@ -196,11 +196,14 @@ void expect_loss(int signal, const char* cause, std::uint32_t peer_timeout_ms) {
   ASSERT_TRUE(drive({&server, &bystander}, [&] { return server.events.size() == 2; }));
   const PeerId peer = server.events[1].peer;
 
-  std::vector<std::byte> into(8 << 20);
+  // More messages than the windows hold chunks of, so that no two in flight share a place.
+  constexpr std::uint64_t kBytes = 8 << 20;
+  constexpr std::uint64_t kPlaces = 4;
+  std::vector<std::byte> into(kPlaces * kBytes);
   const RegionId region = server.add(into);
   std::vector<TransferId> receives;
-  for (int i = 0; i < 300; ++i) {
-    receives.push_back(*server.engine->recv(peer, {region, 0, into.size()}));
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    receives.push_back(*server.engine->recv(peer, {region, i % kPlaces * kBytes, kBytes}));
   }
   ASSERT_TRUE(drive({&server, &bystander}, [&] { return server.finished(receives[1]); }));
   other.signal(signal);
