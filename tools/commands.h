@@ -15,6 +15,7 @@ void add_settings_command(CLI::App& parent, Action& action);
 void add_perf_server_command(CLI::App& parent, Action& action);
 void add_perf_client_command(CLI::App& parent, Action& action);
 void add_perf_local_command(CLI::App& parent, Action& action);
+void add_topo_command(CLI::App& parent, Action& action);
 void add_perf_sweep_command(CLI::App& parent, Action& action);
 
 }  // namespace sluice::tools
