@@ -66,6 +66,8 @@ DeviceSocket::DeviceSocket(DeviceWorld& world, int fd)
 
 DeviceSocket::~DeviceSocket() { world_.pages.release(owner_); }
 
+bool DeviceSocket::is_ours() const { return owner_.pid == ::getpid(); }
+
 bool DeviceSocket::make_staging() {
   if (staging_ == nullptr) staging_ = world_.memory->make_staging(kStagingBytes);
   return staging_ != nullptr;

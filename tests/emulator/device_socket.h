@@ -64,6 +64,9 @@ class DeviceSocket {
   DeviceSocket& operator=(const DeviceSocket&) = delete;
   ~DeviceSocket();  // Frees the pages that were not returned.
 
+  // False in a child of the process that made it: the socket is the parent's.
+  [[nodiscard]] bool is_ours() const;
+
   ssize_t send(const msghdr& message, const DeviceCmsgOut& from, int flags);
   ssize_t receive(msghdr& message);
   int dont_need(const void* ranges, std::size_t bytes);

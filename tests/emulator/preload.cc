@@ -120,7 +120,9 @@ class Sockets {
   }
   void forget(int fd) {
     if (find(fd) == nullptr) return;
-    delete sockets_[static_cast<std::size_t>(fd)].exchange(nullptr);
+    DeviceSocket* socket = sockets_[static_cast<std::size_t>(fd)].exchange(nullptr);
+    if (socket != nullptr && socket->is_ours())
+      delete socket;  // A child's copy of the heap may be locked.
   }
 
  private:
