@@ -14,7 +14,7 @@
 namespace sluice::emulator {
 
 // The plugin named by SLUICE_TCPX_PLUGIN, loaded and initialised: once in a process, for the rest
-// of its life. NULL if the variable is not set. A plugin that cannot be used fails the test.
+// of its life. NULL if it cannot be used, which fails the test.
 const nccl_abi::v7::Table* tcpx_plugin();
 
 // All of them poll until the plugin has an answer; a plugin that has none for ever is ended by the
