@@ -16,11 +16,11 @@
 #include <string>
 #include <vector>
 
+#include "tests/emulator/device_buffer.h"
 #include "tests/emulator/device_socket.h"
 #include "tests/emulator/rxdm_client.h"
 #include "tests/emulator/settings.h"
 #include "tests/emulator/socket_pair.h"
-#include "tests/emulator/tcpx_plugin.h"
 
 namespace sluice::emulator {
 namespace {
@@ -152,8 +152,10 @@ const std::byte* import_pool() {
 TEST(PreloadTest, BytesLandInTheImportedPool) {
   const std::byte* pool = import_pool();
   const SocketPair pair;
-  const Pages memory(300'000);
-  for (std::size_t i = 0; i < memory.bytes().size(); ++i) memory.bytes()[i] = pattern(1, i);
+  const DeviceBuffer memory(300'000);
+  for (std::size_t i = 0; i < memory.bytes().size(); ++i) {
+    memory.bytes()[i] = static_cast<std::byte>(i * 131 + (i >> 8) * 7);
+  }
   const std::vector<DeviceCmsgIn> fragments = move(pair, memory.bytes());
   std::size_t at = 0;
   for (const DeviceCmsgIn& fragment : fragments) {
@@ -170,7 +172,7 @@ TEST(PreloadTest, PagesComeBackByDontNeedOfBothNumbersAndByClose) {
   std::uint64_t pages = 0;
   {
     const SocketPair pair;
-    const Pages memory(40'000);
+    const DeviceBuffer memory(40'000);
     std::vector<DeviceCmsgIn> fragments = move(pair, memory.bytes());
     ASSERT_GE(fragments.size(), 3u);
     pages = fragments.size();
@@ -190,7 +192,7 @@ TEST(PreloadTest, ADescriptorThatIsReusedIsANewSocket) {
   int first = -1;
   for (int i = 0; i < 2; ++i) {
     SocketPair pair;
-    const Pages memory(4096);
+    const DeviceBuffer memory(4096);
     EXPECT_GE(move(pair, memory.bytes()).size(), 1u);
     if (i == 0) first = pair.receiver;
     EXPECT_EQ(pair.receiver, first) << "this test wants the same descriptor again";
@@ -204,7 +206,7 @@ TEST(PreloadTest, ADescriptorThatIsReusedIsANewSocket) {
 TEST(PreloadTest, AChildThatClosesTakesNoPageFromItsParent) {
   const PageTable table = shared_pages();
   const SocketPair pair;
-  const Pages memory(4096);
+  const DeviceBuffer memory(4096);
   const std::size_t pages = move(pair, memory.bytes()).size();
   const std::uint64_t in_use = table.counts().in_use;
   ASSERT_GE(pages, 1u);
@@ -221,7 +223,7 @@ TEST(PreloadTest, AChildThatClosesTakesNoPageFromItsParent) {
 
 TEST(PreloadTest, SendCompletionsComeOnTheErrorQueue) {
   const SocketPair pair;
-  const Pages memory(4096);
+  const DeviceBuffer memory(4096);
   const int pages = register_memory(memory.bytes());
   ASSERT_EQ(send_from(pair.sender, pages, 96, 4000), 4000);
   std::vector<std::byte> got(4000);
@@ -248,7 +250,7 @@ TEST(PreloadTest, SendCompletionsComeOnTheErrorQueue) {
 
 TEST(PreloadTest, ADescriptorThatIsClosedSendsNothing) {
   const SocketPair pair;
-  const Pages memory(4096);
+  const DeviceBuffer memory(4096);
   const int pages = register_memory(memory.bytes());
   ::close(pages);
   EXPECT_EQ(send_from(pair.sender, pages, 0, 4096), -1);
@@ -256,7 +258,7 @@ TEST(PreloadTest, ADescriptorThatIsClosedSendsNothing) {
 }
 
 TEST(PreloadTest, MemoryThatIsNotAlignedIsNotExported) {
-  const Pages memory(8192);
+  const DeviceBuffer memory(8192);
   EXPECT_EQ(register_memory(memory.bytes().subspan(1)), -1);
   CreatePages request{};
   EXPECT_EQ(::ioctl(STDIN_FILENO, kCreatePages, &request), -1);

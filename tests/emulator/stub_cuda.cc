@@ -53,6 +53,10 @@ SLUICE_STUB int cuDeviceGetPCIBusId(char* text, int bytes, int device) {
   std::snprintf(text, static_cast<std::size_t>(bytes), "%s", sluice::emulator::kStubGpu);
   return kSuccess;
 }
+SLUICE_STUB int cuDeviceGetByPCIBusId(int* device, const char* text) {
+  *device = 0;
+  return std::strcmp(text, sluice::emulator::kStubGpu) == 0 ? kSuccess : kInvalidValue;
+}
 SLUICE_STUB int cuDevicePrimaryCtxRetain(void** made, int) {
   *made = &context;
   return kSuccess;

@@ -7,10 +7,9 @@
 #include <atomic>
 #include <cstdarg>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <utility>
 
+#include "tests/emulator/device_buffer.h"
 #include "tests/emulator/settings.h"
 
 namespace sluice::emulator {
@@ -44,6 +43,7 @@ const nccl_abi::v7::Table* load() {
     ADD_FAILURE() << path << " exports no " << nccl_abi::v7::kSymbol;
     return nullptr;
   }
+  use_device();
   EXPECT_EQ(table->init(&log), ResultCode::kSuccess);
   int devices = 0;
   EXPECT_EQ(table->devices(&devices), ResultCode::kSuccess);
@@ -83,8 +83,7 @@ bool Connection::try_accept() {
   if (receive_ == nullptr) return code != ResultCode::kSuccess;
   EXPECT_EQ(device_handle->type, nccl_abi::kDeviceUnpack);
   EXPECT_EQ(device_handle->size, sizeof(unpack_));
-  // Device memory is the host's: these tests are for machines without a GPU.
-  std::memcpy(&unpack_, device_handle->handle, sizeof(unpack_));
+  copy_from_device(std::as_writable_bytes(std::span(&unpack_, 1)), device_handle->handle);
   return true;
 }
 
@@ -178,22 +177,14 @@ long Connection::unpack_and_consume(void* request, std::span<std::byte> place) {
       bytes = -1;
       break;
     }
-    std::memcpy(place.data() + entry.destination_offset,
-                static_cast<const std::byte*>(unpack_.bounce_pool) + entry.source_offset,
-                entry.length);
+    copy_on_device(place.data() + entry.destination_offset,
+                   static_cast<const std::byte*>(unpack_.bounce_pool) + entry.source_offset,
+                   entry.length);
     bytes += entry.length;
   }
   fragments_seen_ += count;
   EXPECT_EQ(tcpx_plugin()->irecv_consumed(receive_, 1, request), ResultCode::kSuccess);
   return bytes;
-}
-
-void Pages::Free::operator()(std::byte* memory) const { std::free(memory); }
-
-Pages::Pages(std::size_t bytes) : bytes_(bytes) {
-  void* memory = nullptr;
-  if (::posix_memalign(&memory, nccl_abi::kUnpackPageBytes, bytes) != 0) std::abort();
-  memory_.reset(static_cast<std::byte*>(memory));
 }
 
 std::byte pattern(std::uint64_t message, std::size_t offset) {

@@ -4,10 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "src/net/plugin/abi_v7.h"
 
@@ -38,7 +35,7 @@ class Connection {
   void close_send();
   void close_receive();
 
-  // Registers page-aligned memory as the device's.
+  // Registers device memory.
   void register_send(std::span<std::byte> memory);
   void register_receive(std::span<std::byte> memory);
 
@@ -47,7 +44,8 @@ class Connection {
   void* receive(std::span<std::byte> bytes);
   // True when done; `code` other than success fails unless it is asked for.
   bool test(void* request, nccl_abi::ResultCode* code = nullptr);
-  // Puts the fragments of the oldest finished receive into `place` and gives the pages back.
+  // Puts the fragments of the oldest finished receive into `place`, by copies on the device, and
+  // gives the pages back.
   // Returns how many bytes there were; -1 if a fragment does not fit.
   long unpack_and_consume(void* request, std::span<std::byte> place);
   [[nodiscard]] std::uint64_t fragments_seen() const { return fragments_seen_; }
@@ -68,20 +66,6 @@ class Connection {
   nccl_abi::UnpackDeviceHandle unpack_{};
   std::uint64_t received_ = 0;
   std::uint64_t fragments_seen_ = 0;
-};
-
-// Page-aligned memory.
-class Pages {
- public:
-  explicit Pages(std::size_t bytes);
-  [[nodiscard]] std::span<std::byte> bytes() const { return {memory_.get(), bytes_}; }
-
- private:
-  struct Free {
-    void operator()(std::byte* memory) const;
-  };
-  std::unique_ptr<std::byte, Free> memory_;
-  std::size_t bytes_;
 };
 
 // The byte at `offset` of message number `message`: no two neighbours are alike.

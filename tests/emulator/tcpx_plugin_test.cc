@@ -9,11 +9,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstring>
 #include <deque>
+#include <vector>
 
 #include "src/base/fd.h"
+#include "tests/emulator/device_buffer.h"
 #include "tests/emulator/settings.h"
 
 namespace sluice::emulator {
@@ -33,11 +34,15 @@ class TcpxPluginTest : public ::testing::Test {
   }
 };
 
-void fill(std::span<std::byte> bytes, std::uint64_t message) {
+void fill(std::span<std::byte> device, std::uint64_t message) {
+  std::vector<std::byte> bytes(device.size());
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = pattern(message, i);
+  copy_to_device(device.data(), bytes);
 }
 
-bool has_pattern(std::span<const std::byte> bytes, std::uint64_t message) {
+bool has_pattern(std::span<std::byte> device, std::uint64_t message) {
+  std::vector<std::byte> bytes(device.size());
+  copy_from_device(bytes, device.data());
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     if (bytes[i] != pattern(message, i)) return false;
   }
@@ -48,7 +53,7 @@ bool has_pattern(std::span<const std::byte> bytes, std::uint64_t message) {
 void move(Connection& connection, std::span<std::byte> from, std::span<std::byte> to,
           std::uint64_t message) {
   fill(from, message);
-  std::fill(to.begin(), to.end(), std::byte{0});
+  copy_to_device(to.data(), std::vector<std::byte>(to.size()));
   void* send = connection.send(from);
   void* receive = connection.receive(to);
   ASSERT_NE(send, nullptr);
@@ -78,8 +83,8 @@ TEST_F(TcpxPluginTest, MessagesOfAllSizesArriveUnharmed) {
   Connection connection;
   connection.listen();
   connection.connect_and_accept();
-  const Pages from(kChunkBytes);
-  const Pages to(kChunkBytes);
+  const DeviceBuffer from(kChunkBytes);
+  const DeviceBuffer to(kChunkBytes);
   connection.register_send(from.bytes());
   connection.register_receive(to.bytes());
   std::uint64_t message = 0;
@@ -97,11 +102,11 @@ TEST_F(TcpxPluginTest, FourHundredChunksGoThroughAFullWindow) {
   Connection connection;
   connection.listen();
   connection.connect_and_accept();
-  const Pages from(kChunkBytes * kWindow);
-  const Pages to(kChunkBytes * kWindow);
+  const DeviceBuffer from(kChunkBytes * kWindow);
+  const DeviceBuffer to(kChunkBytes * kWindow);
   connection.register_send(from.bytes());
   connection.register_receive(to.bytes());
-  const auto slot = [](const Pages& pages, std::uint64_t message) {
+  const auto slot = [](const DeviceBuffer& pages, std::uint64_t message) {
     return pages.bytes().subspan(message % kWindow * kChunkBytes, kChunkBytes);
   };
   std::deque<void*> sends;
@@ -134,8 +139,8 @@ TEST_F(TcpxPluginTest, FourHundredChunksGoThroughAFullWindow) {
 }
 
 TEST_F(TcpxPluginTest, AClosedConnectionLetsTheNextOneWork) {
-  const Pages from(kChunkBytes);
-  const Pages to(kChunkBytes);
+  const DeviceBuffer from(kChunkBytes);
+  const DeviceBuffer to(kChunkBytes);
   for (std::uint64_t i = 0; i < 3; ++i) {
     Connection connection;
     connection.listen();
@@ -158,7 +163,7 @@ TEST_F(TcpxPluginTest, DISABLED_ReceivesOneMessageAndDies) {
   ASSERT_EQ(::write(STDOUT_FILENO, connection.handle().data(), connection.handle().size()),
             static_cast<ssize_t>(connection.handle().size()));
   connection.accept();
-  const Pages to(kChunkBytes);
+  const DeviceBuffer to(kChunkBytes);
   connection.register_receive(to.bytes());
   void* request = connection.receive(to.bytes());
   while (!connection.test(request)) ::sched_yield();
@@ -210,7 +215,7 @@ TEST_F(TcpxPluginTest, APeerThatDiesEndsSendsWithARemoteError) {
   writing.reset();
   Connection connection;
   connection.connect(read_handle(reading.get()));
-  const Pages from(kChunkBytes);
+  const DeviceBuffer from(kChunkBytes);
   connection.register_send(from.bytes());
   void* first = connection.send(from.bytes());
   while (!connection.test(first)) ::sched_yield();
