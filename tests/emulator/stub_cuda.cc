@@ -1,5 +1,5 @@
 // libcuda.so.1 for machines without a GPU: host memory plays the device's. The calls are those that
-// the TCPX plugin makes, and the copies that its users make; there is one device.
+// the TCPX plugin and the emulator make, and the copies that their users make; there is one device.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,6 +19,7 @@ namespace {
 enum : int { kSuccess = 0, kInvalidValue = 1, kOutOfMemory = 2, kNotSupported = 801 };
 
 constexpr std::size_t kPageBytes = 4096;
+constexpr std::size_t kLargePageBytes = 2 << 20;
 
 int context;  // Its address is the one context there is.
 thread_local int context_depth = 0;
@@ -129,6 +130,18 @@ SLUICE_STUB int cuMemcpyDtoD_v2(std::uint64_t to, std::uint64_t from, std::size_
   std::memmove(host(to), host(from), bytes);
   return kSuccess;
 }
+SLUICE_STUB int cuMemcpyHtoDAsync_v2(std::uint64_t to, const void* from, std::size_t bytes, void*) {
+  return cuMemcpyHtoD_v2(to, from, bytes);
+}
+SLUICE_STUB int cuMemcpyDtoHAsync_v2(void* to, std::uint64_t from, std::size_t bytes, void*) {
+  return cuMemcpyDtoH_v2(to, from, bytes);
+}
+SLUICE_STUB int cuStreamCreate(void** stream, unsigned) {
+  *stream = &context;  // Every copy is done when it returns.
+  return kSuccess;
+}
+SLUICE_STUB int cuStreamDestroy_v2(void*) { return kSuccess; }
+SLUICE_STUB int cuStreamSynchronize(void*) { return kSuccess; }
 SLUICE_STUB int cuIpcOpenMemHandle_v2(std::uint64_t*, ...) { return kNotSupported; }
 
 // An allocation's handle is its descriptor and one, so that 0 is none.
@@ -136,6 +149,25 @@ SLUICE_STUB int cuMemImportFromShareableHandle(std::uint64_t* allocation, void* 
   const int fd = ::dup(static_cast<int>(reinterpret_cast<std::intptr_t>(handle)));
   if (fd < 0) return kInvalidValue;
   *allocation = static_cast<std::uint64_t>(fd) + 1;
+  return kSuccess;
+}
+SLUICE_STUB int cuMemGetAllocationGranularity(std::size_t* bytes, const void*, int) {
+  *bytes = kLargePageBytes;
+  return kSuccess;
+}
+SLUICE_STUB int cuMemCreate(std::uint64_t* allocation, std::size_t bytes, const void*,
+                            unsigned long long) {
+  if (bytes == 0 || bytes % kLargePageBytes != 0) return kInvalidValue;
+  const int fd = ::memfd_create("sluice-emulator-allocation", MFD_CLOEXEC);
+  if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(bytes)) != 0) return kOutOfMemory;
+  *allocation = static_cast<std::uint64_t>(fd) + 1;
+  return kSuccess;
+}
+SLUICE_STUB int cuMemExportToShareableHandle(void* handle, std::uint64_t allocation, int,
+                                             unsigned long long) {
+  const int fd = ::dup(static_cast<int>(allocation) - 1);
+  if (fd < 0) return kInvalidValue;
+  std::memcpy(handle, &fd, sizeof(fd));
   return kSuccess;
 }
 SLUICE_STUB int cuMemRelease(std::uint64_t allocation) {
