@@ -239,13 +239,12 @@ void DeviceSocket::shorten(std::vector<Fragment>& fragments, std::size_t bytes) 
   fragments.resize(used);
 }
 
-bool DeviceSocket::reset_if_due() {
+void DeviceSocket::reset_if_due() {
   const std::uint64_t limit = world_.settings.reset_after_bytes;
-  if (limit == 0 || received_ < limit) return false;
+  if (limit == 0 || received_ < limit) return;
   reset_ = true;
   sockaddr nobody{};  // AF_UNSPEC: the kernel sends a reset and leaves the socket unconnected.
   ::connect(fd_, &nobody, sizeof(nobody));
-  return true;
 }
 
 int DeviceSocket::dont_need(const void* ranges, std::size_t bytes) {

@@ -89,7 +89,7 @@ class DeviceSocket {
   bool copy_to_pool(const std::vector<Fragment>& fragments, std::size_t bytes);
   // Ends the last fragments early where fewer bytes came than planned.
   void shorten(std::vector<Fragment>& fragments, std::size_t bytes);
-  bool reset_if_due();
+  void reset_if_due();
   bool make_staging();
   [[nodiscard]] std::size_t acknowledged_sends();
 

@@ -13,6 +13,7 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -282,6 +283,9 @@ TEST(PreloadTest, WhatIsNotAboutDeviceMemoryGoesOnToTheKernel) {
   char path[PATH_MAX];
   ASSERT_EQ(::realpath("/usr/../proc", path), path);
   EXPECT_STREQ(path, "/proc");
+  // libc has an older function of this name, which wants a buffer.
+  const std::unique_ptr<char, decltype(&std::free)> made(::realpath("/proc", nullptr), &std::free);
+  EXPECT_STREQ(made.get(), "/proc");
   const SocketPair pair;
   char text[] = "plain";
   iovec data{text, sizeof(text)};
