@@ -64,7 +64,7 @@ TEST_F(TcpxTest, AcceptFillsTheDeviceHandle) {
 }
 
 TEST_F(TcpxTest, TheOlderVersionsConnectAnswersAtOnceAndIsBusyMeanwhile) {
-  const Fault fault("at-once");
+  const WithFault fault("at-once");
   const abi::Table& net = *TcpxLibrary::get().table;
   std::array<std::byte, nccl_abi::kHandleBytes> handle{};
   void* listen_comm = nullptr;

@@ -38,8 +38,8 @@ class Variable {
   std::string before_;
 };
 
-struct Fault : Variable {
-  explicit Fault(const std::string& value) : Variable("SLUICE_STANDIN_FAULT", value) {}
+struct WithFault : Variable {
+  explicit WithFault(const std::string& value) : Variable("SLUICE_STANDIN_FAULT", value) {}
 };
 
 // Polls until `done`; false after half a minute.
