@@ -135,8 +135,11 @@ Status Peer::on_goodbye(const FrameStream::Frame& frame) {
   if (!status.ok()) return status;
   const std::string reason = printable(farewell.reason);
   if (farewell.code != StatusCode::kClosed) {
+    // What this end had seen itself may be the cause of what the other end tells.
+    const std::string seen =
+        doubt_.ok() ? "" : fmt::format("; seen here before: {}", doubt_.message());
     return {StatusCode::kPeerLost,
-            fmt::format("the other end gave up: {}: {}", to_string(farewell.code), reason)};
+            fmt::format("the other end gave up: {}: {}{}", to_string(farewell.code), reason, seen)};
   }
   goodbye_ = {StatusCode::kClosed, fmt::format("the other end closed: {}", reason)};
   state_ = State::kLeaving;
