@@ -16,6 +16,9 @@ namespace {
 constexpr std::size_t kCutBytes = 8 << 20;
 constexpr int kMostMessages = 500;
 
+constexpr char kControlFindsOut[] =
+    "the control connection finds dead peers, and ends what is posted";
+
 bool write_all(int socket, std::span<const std::byte> bytes) {
   return ::write(socket, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
 }
@@ -113,8 +116,7 @@ void sender_dies(Probe& probe) {
         code = probe.net().test(received, &done, &size);
         return code != ResultCode::kSuccess;
       })) {
-    probe.deviates("a receive from a dead sender has no error",
-                   "the control connection finds dead peers, and ends what is posted");
+    probe.deviates("a receive from a dead sender has no error", kControlFindsOut);
   }
   probe.pass(sluice::to_string(code));
 }
@@ -160,13 +162,78 @@ void sender_dies_in_message(Probe& probe) {
         })) {
       probe.deviates(
           fmt::format("after {} messages of a dead sender silence, and no error", arrived),
-          "the control connection finds dead peers, and ends what is posted");
+          kControlFindsOut);
     }
     if (code != ResultCode::kSuccess) {
       probe.pass(fmt::format("{} after {} messages", sluice::to_string(code), arrived));
     }
     receiver.consume(received);
   }
+}
+
+// The peer dies while its message is on its way into a posted receive. When exactly is chance, so
+// several die, each a little later.
+void sender_dies_while_receiving(Probe& probe) {
+  ::setenv("NCCL_DYNAMIC_CHUNK_SIZE", std::to_string(kCutBytes).c_str(), 1);
+  std::vector<Probe::Peer> peers;
+  for (const double after_ms : {0.5, 1.0, 2.0, 4.0, 8.0}) {
+    peers.push_back(probe.fork_peer([=](Probe& sending, int socket) {
+      sending.load();
+      Sender sender(sending, kCutBytes);
+      connect_to_peer(sending, sender, socket);
+      is_told(socket);
+      void* sent = sender.post(kCutBytes);
+      (void)Probe::within(after_ms / 1e3, [&] { return sender.done(sent); });
+      ::raise(SIGKILL);
+    }));
+  }
+  probe.load();
+  std::string seen;
+  for (const Probe::Peer& peer : peers) {
+    Receiver receiver(probe, kCutBytes);
+    accept_peer(probe, receiver, peer.socket);
+    probe.step("a receive whose sender dies");
+    void* received = receiver.post(kCutBytes);
+    tell(peer.socket);
+    ResultCode code = ResultCode::kSuccess;
+    int done = 0;
+    if (!Probe::within(kSilenceSeconds, [&] {
+          int size = 0;
+          code = probe.net().test(received, &done, &size);
+          return code != ResultCode::kSuccess || done != 0;
+        })) {
+      probe.deviates("a message that its sender's death has cut is silence, and no error",
+                     kControlFindsOut);
+    }
+    seen = code == ResultCode::kSuccess ? "arrived before the death" : sluice::to_string(code);
+  }
+  probe.pass(seen);
+}
+
+// What was sent and done arrives, though the sender has closed since.
+void sender_closes(Probe& probe) {
+  probe.load();
+  Link link(probe, 4096);
+  constexpr std::size_t kCount = 4;
+  for (std::size_t i = 0; i < kCount; ++i) {
+    link.sender.fill(64, i);
+    void* sent = link.sender.post(64);
+    // A plugin may want the receive first: then there is nothing to find out here.
+    if (!Probe::within(kSilenceSeconds, [&] { return link.sender.done(sent); })) {
+      probe.pass("sends wait for their receives");
+    }
+  }
+  link.sender.close();
+  probe.tolerate("a channel is closed only when its receiver has everything");
+  for (std::size_t i = 0; i < kCount; ++i) {
+    void* received = link.receiver.post(64);
+    int size = 0;
+    if (!Probe::within(kSilenceSeconds, [&] { return link.receiver.done(received, size); })) {
+      probe.fails(fmt::format("message {} does not arrive after closeSend", i));
+    }
+    link.receiver.collect(received, 64, 64, i);
+  }
+  probe.pass("all of it");
 }
 
 // What is not done while the peer lives cannot become done because it dies.
@@ -198,8 +265,7 @@ void receiver_dies(Probe& probe) {
                    "done means that the memory is free: delivery is the engine's to confirm");
   }
   if (!answered) {
-    probe.deviates("a send to a dead receiver has no error",
-                   "the control connection finds dead peers, and ends what is posted");
+    probe.deviates("a send to a dead receiver has no error", kControlFindsOut);
   }
   probe.pass(sluice::to_string(code));
 }
@@ -241,6 +307,8 @@ const Case kCases[] = {
      kCloseNotClean},
     {"sender-dies", "a dead sender is an error", sender_dies},
     {"sender-dies-in-message", "also in the middle of a message", sender_dies_in_message},
+    {"sender-dies-while-receiving", "also beneath a posted receive", sender_dies_while_receiving},
+    {"sender-closes", "what was sent before a close arrives", sender_closes},
     {"receiver-dies", "a dead receiver is an error", receiver_dies},
     {"sigpipe", "a broken socket raises no signal", sigpipe, kSigpipe},
 };

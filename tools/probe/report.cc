@@ -9,7 +9,7 @@
 namespace sluice::probe {
 namespace {
 
-constexpr char kLine[] = "{:<23} {:<10} {:<42} {}\n";
+constexpr char kLine[] = "{:<27} {:<10} {:<42} {}\n";
 
 std::size_t count(std::span<const Row> rows, Verdict verdict) {
   return static_cast<std::size_t>(std::count_if(
@@ -53,7 +53,7 @@ std::string table_row(const Row& row) {
   text.erase(text.find_last_not_of(" \n") + 1);
   text += '\n';
   if (!row.finding.consequence.empty()) {
-    text += fmt::format("{:<34} so: {}\n", "", row.finding.consequence);
+    text += fmt::format("{:<38} so: {}\n", "", row.finding.consequence);
   }
   return text;
 }
