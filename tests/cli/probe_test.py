@@ -65,7 +65,7 @@ class ProbeTest(harness.CliTest):
 
     def test_a_plugin_that_ends_the_process_costs_one_row(self):
         result, report = self.probe("libnccl-net-standin-v8.so", "--case", "sizes", "--case",
-                                    "shorter", SLUICE_STANDIN_FAULT="exit:5")
+                                    "shorter", SLUICE_STANDIN_FAULT="exit:2")
         self.assertEqual(result.returncode, 1)
         self.assertEqual([case["verdict"] for case in report["cases"]], ["fail", "fail"])
         self.assertIn("exit(1) in: a message of", report["cases"][0]["seen"])
