@@ -125,8 +125,9 @@ bool TcpxRecv::read_message(ResultCode& result) {
 void TcpxRecv::finish(Request& request) {
   publish(request);
   spoil(request);
-  std::atomic_thread_fence(std::memory_order_release);
-  meta_->counts[request.slot] = counts_[request.slot];
+  // The count last: a device that polls it may read the entries then.
+  std::atomic_ref(meta_->counts[request.slot])
+      .store(counts_[request.slot], std::memory_order_release);
 }
 
 // Nobody promises an order: fragments are dealt like a pack of cards, the same every time.
