@@ -160,11 +160,17 @@ void Peer::end_of_stream(IoAnswer answer) {
   }
 }
 
-// A channel has failed. The control connection knows better why, and its word may still be on the
-// way: a peer that closes or dies takes its channels with it. What it has sent before is received
+// A channel has failed. What is wrong with its bytes or its time is known here and nowhere else.
+// Of anything else the control connection knows better why, and its word may still be on the way: a
+// peer that closes or dies takes its channels with it. What it has sent before is received
 // meanwhile.
 void Peer::doubt(const Status& status, Nanoseconds now) {
   if (status.ok() || !doubt_.ok()) return;
+  if (status.code() == StatusCode::kProtocol || status.code() == StatusCode::kTooLong ||
+      status.code() == StatusCode::kTimedOut) {
+    fail(status);
+    return;
+  }
   doubt_ = status;
   doubt_deadline_ = now + kGrace;
   outbound_.abort();
@@ -190,6 +196,7 @@ std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
     return steps;
   }
   doubt(inbound_.advance(*link_, ticket, steps), now);
+  if (state_ == State::kFailing) return steps;
   if (state_ == State::kLeaving) {
     steps += outbound_.drain();
     if (inbound_.failed() || inbound_.idle() || now > leaving_deadline_) fail(goodbye_);
@@ -197,6 +204,7 @@ std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
   }
   if (doubt_.ok()) {
     doubt(outbound_.progress(*link_, limits_, now, steps), now);
+    if (state_ == State::kFailing) return steps;
   } else {
     steps += outbound_.drain();
     if (now > doubt_deadline_) {

@@ -1,5 +1,7 @@
 #include "src/net/plugin/plugin_log.h"
 
+#include <fmt/format.h>
+
 #include <cstdarg>
 #include <cstdio>
 #include <mutex>
@@ -10,11 +12,17 @@
 namespace sluice {
 namespace {
 
+constexpr Nanoseconds kSameMoment = from_ms(100);
+
 // The interface gives a logger nothing of its own to hold on to, so this is the process's.
 struct SharedLog {
   std::mutex mutex;  // Plugins log from their own threads.
   LineLimiter limiter;
-  std::array<char, 512> last_warning{};
+  struct Warning {
+    std::array<char, 512> text{};
+    Nanoseconds at = 0;
+  };
+  std::array<Warning, 2> warnings{};  // The last one is the second.
 };
 
 SharedLog& shared_log() {
@@ -73,14 +81,19 @@ void plugin_logger(nccl_abi::DebugLevel level, unsigned long /*flags*/, const ch
   LineLimiter::Answer answer{};
   {
     const std::lock_guard lock(shared.mutex);
-    answer = shared.limiter.admit(place_of(file, line), SystemClock().now());
+    const Nanoseconds now = SystemClock().now();
+    answer = shared.limiter.admit(place_of(file, line), now);
     if (!answer.admitted) return;
     std::va_list arguments;
     va_start(arguments, format);
     std::vsnprintf(text.data(), text.size(), format, arguments);
     va_end(arguments);
-    if (warning)
-      std::snprintf(shared.last_warning.data(), shared.last_warning.size(), "%.511s", text.data());
+    if (warning) {
+      shared.warnings[0] = shared.warnings[1];
+      std::snprintf(shared.warnings[1].text.data(), shared.warnings[1].text.size(), "%.511s",
+                    text.data());
+      shared.warnings[1].at = now;
+    }
   }
   if (answer.dropped == 0) {
     log(our_level, "plugin", "says {}", text.data());
@@ -93,7 +106,9 @@ void plugin_logger(nccl_abi::DebugLevel level, unsigned long /*flags*/, const ch
 std::string last_plugin_warning() {
   SharedLog& shared = shared_log();
   const std::lock_guard lock(shared.mutex);
-  return shared.last_warning.data();
+  const auto& [earlier, last] = shared.warnings;
+  if (earlier.text[0] == 0 || last.at - earlier.at > kSameMoment) return last.text.data();
+  return fmt::format("{}; {}", earlier.text.data(), last.text.data());
 }
 
 }  // namespace sluice

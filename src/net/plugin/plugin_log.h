@@ -40,7 +40,8 @@ void plugin_logger(nccl_abi::DebugLevel level, unsigned long flags, const char* 
                    const char* format, ...) __attribute__((format(printf, 5, 6)));
 
 // The last warning that any plugin of this process said, for the message of an error that it may
-// explain; "" if there was none. Thread-safe.
+// explain, behind the one before it if that was of the same moment: the first often says why and
+// the second only what follows. "" if there was none. Thread-safe.
 [[nodiscard]] std::string last_plugin_warning();
 
 }  // namespace sluice

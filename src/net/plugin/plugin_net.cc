@@ -30,8 +30,10 @@ std::uint64_t largest_chunk_of(const PluginDevice& device, std::uint64_t dynamic
   return std::min({device.largest_message, dynamic_chunk_bytes, nccl_abi::kLargestUnpack});
 }
 
-// GPUDirect-TCPX and what stands in for it.
-bool is_tcpx(const PluginTable& table) { return table.name().starts_with("GPUDirectTCPX"); }
+// GPUDirect-TCPX and what stands in for it: nothing else of v7 unpacks.
+bool is_tcpx(const PluginContext& context) {
+  return context.unpacks && context.table.version() == 7;
+}
 
 }  // namespace
 
@@ -150,7 +152,7 @@ Result<std::unique_ptr<Listener>> PluginNet::listen(std::uint32_t device,
 Result<std::unique_ptr<Connector>> PluginNet::connect(std::uint32_t device,
                                                       std::span<const std::byte> handle) {
   if (Status status = check_making(device); !status.ok()) return status;
-  auto unwrapped = unwrap_handle(handle, context_.table.version(), is_tcpx(context_.table));
+  auto unwrapped = unwrap_handle(handle, context_.table.version(), is_tcpx(context_));
   if (!unwrapped.ok()) return unwrapped.status();
   return std::unique_ptr<Connector>(new PluginConnector(
       std::make_shared<Connecting>(context_, static_cast<int>(device), *unwrapped)));
