@@ -13,6 +13,7 @@ HostComm::HostComm(Side side, Socket socket, const Knobs& knobs)
   Counters& counters = Owner::get().counters;
   ++(side == Side::kSend ? counters.open_send_comms : counters.open_recv_comms);
   for (HostRequest& request : ring_) request.comm = this;
+  Owner::get().remember(this);
 }
 
 ResultCode HostComm::post(void* data, std::uint64_t bytes, void** request) {

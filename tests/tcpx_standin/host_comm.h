@@ -43,7 +43,7 @@ class HostComm {
   ResultCode post(void* data, std::uint64_t bytes, void** request);
   // Fills `size` when done, unless it is null.
   ResultCode test(HostRequest& request, int* done, int* size);
-  // The object stays for ever, so that what is called afterwards can be told; all else goes.
+  // The object stays with the Owner, so that what is called afterwards can be told; all else goes.
   ResultCode close();
 
  private:

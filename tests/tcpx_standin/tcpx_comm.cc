@@ -9,6 +9,7 @@ TcpxComm::TcpxComm(Side side, std::shared_ptr<Connection> connection, const Knob
   Counters& counters = Owner::get().counters;
   ++(side == Side::kSend ? counters.open_send_comms : counters.open_recv_comms);
   for (Request& request : ring_) request.comm = this;
+  Owner::get().remember(this);
 }
 
 TcpxComm::Entry::Entry(TcpxComm& comm) : comm_(comm) {

@@ -67,7 +67,7 @@ class TcpxComm {
   ResultCode post(void* data, int bytes, void* registration, void** request);
   ResultCode test(Request& request, int* done);
   virtual ResultCode consumed(int count, Request& request) = 0;
-  // The object stays for ever, so that what is called afterwards can be told; all else goes.
+  // The object stays with the Owner, so that what is called afterwards can be told; all else goes.
   ResultCode close();
 
   [[nodiscard]] Side side() const { return side_; }

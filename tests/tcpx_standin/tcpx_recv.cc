@@ -97,20 +97,24 @@ void TcpxRecv::take_slot(Request& request) {
   counts_[request.slot] = 0;
 }
 
+// Reads as much as there is when nothing is left of the last time: so the end of the connection is
+// an error even while messages came before it. They are kept, for whoever tests again.
 bool TcpxRecv::read_message(ResultCode& result) {
-  while (buffered_ < sizeof(ControlMessage)) {
+  const bool refill = buffered_ < sizeof(ControlMessage);
+  while (refill && buffered_ < buffer_.size()) {
     const ssize_t received =
         ::recv(control(), buffer_.data() + buffered_, buffer_.size() - buffered_, MSG_DONTWAIT);
     if (received > 0) {
       buffered_ += static_cast<std::size_t>(received);
     } else if (received < 0 && errno == EAGAIN) {
-      return false;
+      break;
     } else if (received == 0 || errno != EINTR) {
       SLUICE_STANDIN_LOG(kWarn, "control receive ended with errno %d", errno);
       result = ResultCode::kSystemError;
       return false;
     }
   }
+  if (buffered_ < sizeof(ControlMessage)) return false;
   std::memcpy(&message_, buffer_.data(), sizeof(message_));
   buffered_ -= sizeof(message_);
   std::memmove(buffer_.data(), buffer_.data() + sizeof(message_), buffered_);
@@ -121,8 +125,9 @@ bool TcpxRecv::read_message(ResultCode& result) {
 void TcpxRecv::finish(Request& request) {
   publish(request);
   spoil(request);
-  std::atomic_thread_fence(std::memory_order_release);
-  meta_->counts[request.slot] = counts_[request.slot];
+  // The count last: a device that polls it may read the entries then.
+  std::atomic_ref(meta_->counts[request.slot])
+      .store(counts_[request.slot], std::memory_order_release);
 }
 
 // Nobody promises an order: fragments are dealt like a pack of cards, the same every time.

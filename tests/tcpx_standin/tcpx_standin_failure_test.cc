@@ -94,6 +94,7 @@ TEST_F(TcpxFailureTest, ASenderThatEndsIsAnErrorForEverAndHidesWhatIsComplete) {
   void* first = traffic.post_receive(64);
   traffic.post_receive(64);
   EXPECT_TRUE(traffic.pair.finish(traffic.post_send(64), nullptr));
+  EXPECT_FALSE(traffic.pair.test(first));  // Reads its announcement, before there is an end.
   traffic.pair.close_send();
   // The first has arrived, but the error of the second comes before it is looked at.
   EXPECT_TRUE(
@@ -101,6 +102,17 @@ TEST_F(TcpxFailureTest, ASenderThatEndsIsAnErrorForEverAndHidesWhatIsComplete) {
   EXPECT_EQ(traffic.pair.test_code(first), ResultCode::kSystemError);
   EXPECT_EQ(traffic.pair.net.close_recv(std::exchange(traffic.pair.recv_comm, nullptr)),
             ResultCode::kSuccess);
+}
+
+TEST_F(TcpxFailureTest, ASenderThatClosesTooEarlyIsAnErrorThoughAllOfItWasSent) {
+  Traffic traffic;
+  EXPECT_TRUE(traffic.pair.finish(traffic.post_send(64), nullptr));
+  EXPECT_TRUE(traffic.pair.finish(traffic.post_send(64), nullptr));
+  traffic.pair.close_send();
+  void* first = traffic.post_receive(64);
+  EXPECT_EQ(traffic.pair.test_code(first), ResultCode::kSystemError);
+  // Who tests again all the same gets what had been read before the end.
+  EXPECT_TRUE(traffic.pair.finish(nullptr, first));
 }
 
 TEST_F(TcpxFailureTest, ASenderThatEndsInTheMiddleOfAChunkIsSilence) {
