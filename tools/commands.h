@@ -11,7 +11,9 @@ using Action = std::function<int()>;
 
 // Each adds a subcommand to `parent`, which sets `action` when it is chosen. Both must outlive the
 // parsing.
+void add_env_command(CLI::App& parent, Action& action);
 void add_settings_command(CLI::App& parent, Action& action);
+void add_probe_command(CLI::App& parent, Action& action);
 void add_perf_server_command(CLI::App& parent, Action& action);
 void add_perf_client_command(CLI::App& parent, Action& action);
 void add_perf_local_command(CLI::App& parent, Action& action);

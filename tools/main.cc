@@ -27,8 +27,10 @@ int main(int argc, char** argv) {
   sluice::tools::add_perf_server_command(*perf, action);
   sluice::tools::add_perf_client_command(*perf, action);
   sluice::tools::add_perf_sweep_command(*perf, action);
+  sluice::tools::add_probe_command(app, action);
   sluice::tools::add_settings_command(app, action);
   sluice::tools::add_topo_command(app, action);
+  sluice::tools::add_env_command(app, action);
   sluice::tools::wrap_help(app);
   try {
     app.parse(argc, argv);

@@ -22,7 +22,7 @@ struct Options {
   std::string name;                // This engine in the peer's logs; "" is host:pid.
 
   // Moving bytes.
-  std::string net = "tcp";                // Which Net.
+  std::string net = "tcp";                // Which Net: tcp, plugin, plugin:PATH, plugin:NAME.
   std::uint32_t channels = 0;             // Channels per peer and direction; 0: one a core, 2 to 8.
   std::uint64_t chunk_bytes = 512 << 10;  // Largest chunk.
   std::uint32_t window = 16;              // Chunks in flight on a channel.
@@ -56,7 +56,8 @@ struct Setting {
   const char* unit;         // "bytes", "ms", "us" or ""
   std::uint64_t min;        // Legal range of a number; both 0 for a text.
   std::uint64_t max;
-  const char* choices;  // Legal words of a text, separated by "|"; "" is any text.
+  const char* choices;  // Legal words of a text, separated by "|", * at the end of one for
+                        // whatever follows; "" is any text.
   const char* why;      // One sentence: what it does and when to touch it.
 };
 

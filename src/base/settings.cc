@@ -52,7 +52,10 @@ constexpr Row<Options> kRows[] = {
     {{"name", "SLUICE_NAME", "", "", 0, 0, "",
       "What this engine is called in the logs of its peers; empty is host:pid."},
      &Options::name},
-    {{"net", "SLUICE_NET", "", "", 0, 0, "tcp", "The Net that moves the bytes."}, &Options::net},
+    {{"net", "SLUICE_NET", "", "", 0, 0, "tcp|plugin|plugin:*",
+      "The Net that moves the bytes: the built-in one, or a NCCL network plugin by path or name; "
+      "plugin alone is the one that NCCL would take."},
+     &Options::net},
     {{"channels", "SLUICE_CHANNELS", "UCCL_TCPX_NUM_CHANNELS", "", 0, 64, "",
       "Channels per peer and direction: more use more cores and, on a fast NIC, more of its "
       "queues; "
@@ -182,7 +185,13 @@ Status check_number(const Setting& setting, std::uint64_t value) {
 bool is_choice(std::string_view choices, std::string_view value) {
   while (!choices.empty()) {
     const std::size_t end = std::min(choices.find('|'), choices.size());
-    if (choices.substr(0, end) == value) return true;
+    const std::string_view choice = choices.substr(0, end);
+    if (choice == value) return true;
+    // "plugin:*" is every text that begins so and goes on.
+    if (choice.ends_with('*') && value.starts_with(choice.substr(0, choice.size() - 1)) &&
+        value.size() >= choice.size()) {
+      return true;
+    }
     choices.remove_prefix(std::min(end + 1, choices.size()));
   }
   return false;

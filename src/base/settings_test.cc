@@ -131,7 +131,16 @@ TEST(Settings, ValidateFindsWhatWasSetByHand) {
   EXPECT_EQ(validate(options).message(), "window: 65 is out of range, legal are 1 to 64");
   options = {};
   options.net = "pigeon";
-  EXPECT_EQ(validate(options).message(), "net: \"pigeon\" is not legal, legal are tcp");
+  EXPECT_EQ(validate(options).message(),
+            "net: \"pigeon\" is not legal, legal are tcp, plugin, plugin:*");
+  for (const char* legal : {"tcp", "plugin", "plugin:x", "plugin:/a/b.so"}) {
+    options.net = legal;
+    EXPECT_TRUE(validate(options).ok()) << legal;
+  }
+  for (const char* illegal : {"plugin:", "tcpx", "*"}) {
+    options.net = illegal;
+    EXPECT_FALSE(validate(options).ok()) << illegal;
+  }
   options = {};
   options.congestion_control = "";
   EXPECT_EQ(validate(options).code(), StatusCode::kInvalidArgument);

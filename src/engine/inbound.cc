@@ -127,6 +127,7 @@ Status Inbound::accept_channels(Nanoseconds now, std::size_t& steps) {
         all = false;
         break;
       case MakeAnswer::kFailed:
+        listeners_.clear();  // None is asked again.
         return failure.with_context(fmt::format("recv channel {}", i));
       case MakeAnswer::kMade:
         channels_[i]->connect(std::move(channel));

@@ -135,8 +135,11 @@ Status Peer::on_goodbye(const FrameStream::Frame& frame) {
   if (!status.ok()) return status;
   const std::string reason = printable(farewell.reason);
   if (farewell.code != StatusCode::kClosed) {
+    // What this end had seen itself may be the cause of what the other end tells.
+    const std::string seen =
+        doubt_.ok() ? "" : fmt::format("; seen here before: {}", doubt_.message());
     return {StatusCode::kPeerLost,
-            fmt::format("the other end gave up: {}: {}", to_string(farewell.code), reason)};
+            fmt::format("the other end gave up: {}: {}{}", to_string(farewell.code), reason, seen)};
   }
   goodbye_ = {StatusCode::kClosed, fmt::format("the other end closed: {}", reason)};
   state_ = State::kLeaving;
@@ -160,11 +163,17 @@ void Peer::end_of_stream(IoAnswer answer) {
   }
 }
 
-// A channel has failed. The control connection knows better why, and its word may still be on the
-// way: a peer that closes or dies takes its channels with it. What it has sent before is received
+// A channel has failed. What is wrong with its bytes or its time is known here and nowhere else.
+// Of anything else the control connection knows better why, and its word may still be on the way: a
+// peer that closes or dies takes its channels with it. What it has sent before is received
 // meanwhile.
 void Peer::doubt(const Status& status, Nanoseconds now) {
   if (status.ok() || !doubt_.ok()) return;
+  if (status.code() == StatusCode::kProtocol || status.code() == StatusCode::kTooLong ||
+      status.code() == StatusCode::kTimedOut) {
+    fail(status);
+    return;
+  }
   doubt_ = status;
   doubt_deadline_ = now + kGrace;
   outbound_.abort();
@@ -190,6 +199,7 @@ std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
     return steps;
   }
   doubt(inbound_.advance(*link_, ticket, steps), now);
+  if (state_ == State::kFailing) return steps;
   if (state_ == State::kLeaving) {
     steps += outbound_.drain();
     if (inbound_.failed() || inbound_.idle() || now > leaving_deadline_) fail(goodbye_);
@@ -197,6 +207,7 @@ std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
   }
   if (doubt_.ok()) {
     doubt(outbound_.progress(*link_, limits_, now, steps), now);
+    if (state_ == State::kFailing) return steps;
   } else {
     steps += outbound_.drain();
     if (now > doubt_deadline_) {

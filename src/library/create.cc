@@ -11,6 +11,7 @@
 #include "src/engine/engine_impl.h"
 #include "src/engine/secret.h"
 #include "src/gpu/host_gpu.h"
+#include "src/net/plugin/plugin_net.h"
 #include "src/net/tcp/host_address.h"
 #include "src/net/tcp/tcp_control.h"
 #include "src/net/tcp/tcp_net.h"
@@ -39,6 +40,36 @@ Result<std::string> advertised_host(const Options& options) {
   return address->host();
 }
 
+Result<std::unique_ptr<Net>> make_tcp_net(const Options& options, const Clock& clock) {
+  TcpNetOptions tcp;
+  tcp.bind_host = options.listen_host;
+  tcp.congestion_control = options.congestion_control;
+  tcp.receive_buffer_bytes = options.receive_buffer_bytes;
+  tcp.send_by_reference = options.send_by_reference != 0;
+  tcp.spin_us = options.spin_us;
+  tcp.window = options.window;
+  tcp.hello_timeout = from_ms(options.handshake_timeout_ms);
+  auto net = TcpNet::create(tcp, clock);
+  if (!net.ok()) return net.status();
+  return std::unique_ptr<Net>(net.take());
+}
+
+// A plugin finds its NICs by its own settings: listen_host is not for it.
+Result<std::unique_ptr<Net>> make_plugin_net(const Options& options, const Clock& clock) {
+  constexpr std::string_view kPrefix = "plugin:";
+  PluginNetOptions plugin;
+  if (options.net.starts_with(kPrefix)) plugin.plugin = options.net.substr(kPrefix.size());
+  plugin.chunk_bytes = options.chunk_bytes;
+  plugin.stall_timeout = from_ms(options.peer_timeout_ms);
+  auto net = PluginNet::create(plugin, clock);
+  if (!net.ok()) return net.status();
+  return std::unique_ptr<Net>(net.take());
+}
+
+Result<std::unique_ptr<Net>> make_net(const Options& options, const Clock& clock) {
+  return options.net == "tcp" ? make_tcp_net(options, clock) : make_plugin_net(options, clock);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::create(const Options& options) {
@@ -58,15 +89,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const Options& options) {
   if (!host.ok()) return host.status();
   parts.advertise_host = host.take();
 
-  TcpNetOptions tcp;
-  tcp.bind_host = options.listen_host;
-  tcp.congestion_control = options.congestion_control;
-  tcp.receive_buffer_bytes = options.receive_buffer_bytes;
-  tcp.send_by_reference = options.send_by_reference != 0;
-  tcp.spin_us = options.spin_us;
-  tcp.window = options.window;
-  tcp.hello_timeout = from_ms(options.handshake_timeout_ms);
-  auto net = TcpNet::create(tcp, *clock);
+  auto net = make_net(options, *clock);
   if (!net.ok()) return net.status();
   parts.net = net.take();
 

@@ -118,7 +118,8 @@ class Connector {
 
 class Net {
  public:
-  static constexpr std::size_t kHandleBytes = 128;  // NCCL_NET_HANDLE_MAXSIZE
+  // NCCL_NET_HANDLE_MAXSIZE, and a header around a handle of a plugin.
+  static constexpr std::size_t kHandleBytes = 128 + 16;
 
   virtual ~Net() = default;
 

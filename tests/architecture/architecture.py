@@ -52,15 +52,22 @@ LIBRARIES = {
 
 # The files that may name an identifier: everything else has one thread, no lock, no environment.
 ONLY_IN = [
-    (re.compile(r"\b(?:secure_)?getenv\b"), "the environment", ("src/base/settings.cc",)),
+    # plugin_environment: what NCCL and its plugins are told by is not ours to name.
+    (re.compile(r"\b(?:secure_)?getenv\b"), "the environment",
+     ("src/base/settings.cc", "src/net/plugin/plugin_environment.cc")),
     (re.compile(r"\bstd::(?:\w*mutex|lock_guard|unique_lock|scoped_lock|call_once|once_flag)\b"
                 r"|\bpthread_(?:mutex|rwlock|spin)_\w+"), "locks",
-     ("src/base/log.cc", "src/library/progress_thread.cc")),
+     # plugin_library: a plugin is initialised once in a process, whichever engines use it.
+     # plugin_log: plugins log from threads of their own.
+     ("src/base/log.cc", "src/library/progress_thread.cc", "src/net/plugin/plugin_library.cc",
+      "src/net/plugin/plugin_log.cc")),
     (re.compile(r"\bstd::condition_variable\w*\b|\bpthread_cond_\w+"), "condition variables",
      ("src/library/progress_thread.cc",)),
     (re.compile(r"\bstd::(?:jthread|async|thread)\b(?!::hardware_concurrency)|\bpthread_create\b"),
      "threads", ("src/library/progress_thread.cc", "src/net/tcp/chunk_pump.h",
-                 "src/net/tcp/chunk_pump.cc")),
+                 "src/net/tcp/chunk_pump.cc",
+                 # A case that registers beside sends, as NCCL's two proxy threads do.
+                 "tools/probe/message_cases.cc")),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)

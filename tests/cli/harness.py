@@ -35,6 +35,8 @@ def free_port():
 
 
 class CliTest(unittest.TestCase):
+    limit_s = LIMIT_S
+
     def setUp(self):
         self._folder = tempfile.TemporaryDirectory()
         self.addCleanup(self._folder.cleanup)
@@ -44,7 +46,7 @@ class CliTest(unittest.TestCase):
         return os.path.join(self.folder, name)
 
     def run_command(self, *command, **changes):
-        return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S,
+        return subprocess.run(command, capture_output=True, text=True, timeout=self.limit_s,
                               cwd=self.folder, env=environment(**changes), check=False)
 
     def sluice(self, *arguments, **changes):
@@ -97,9 +99,15 @@ def rows_of(table):
     return [line for line in table.splitlines() if re.match(r" *\d+ [KMG]?i?B ", line)]
 
 
+def take_path(option):
+    """The path behind an option of the test itself."""
+    at = sys.argv.index(option)
+    path = os.path.abspath(sys.argv[at + 1])
+    del sys.argv[at:at + 2]
+    return path
+
+
 def main():
     global SLUICE
-    at = sys.argv.index("--sluice")
-    SLUICE = os.path.abspath(sys.argv[at + 1])
-    del sys.argv[at:at + 2]
+    SLUICE = take_path("--sluice")
     unittest.main(module="__main__", verbosity=2)

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -130,6 +131,10 @@ class NetContract : public testing::TestWithParam<NetFactory> {
 
   [[nodiscard]] std::uint32_t most_in_flight() const {
     return nets->sending().devices().front().most_in_flight;
+  }
+  // The longest chunk that the suite sends.
+  [[nodiscard]] std::size_t longest() const {
+    return std::min<std::size_t>(nets->sending().devices().front().largest_chunk, Noise::kLongest);
   }
   template <typename Done>
   [[nodiscard]] bool soon(Done&& done) {

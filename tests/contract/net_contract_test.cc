@@ -32,7 +32,7 @@ TEST_P(NetContract, DevicesSayWhatTheyCan) {
     const Device& device = net->devices().front();
     EXPECT_FALSE(device.name.empty());
     EXPECT_TRUE(device.host_memory || device.cuda_memory);
-    EXPECT_GE(device.largest_chunk, 4u << 20);
+    EXPECT_GE(device.largest_chunk, 4096u);
     EXPECT_GE(device.most_in_flight, 1u);
   }
 }
@@ -133,11 +133,12 @@ TEST_P(NetContract, ThousandsOfChunksArriveInOrder) {
 TEST_P(NetContract, EverySizeFromAnyToAnyAlignment) {
   static constexpr std::array<std::size_t, 12> kSizes{
       0, 1, 15, 16, 17, 4095, 4096, 4097, 128 << 10, 512 << 10, 1 << 20, 4 << 20};
-  const auto size = [](std::uint64_t k) { return kSizes[k % kSizes.size()]; };
-  run_sizes(3 * kSizes.size(), std::min(most_in_flight(), 4u), Noise::kLongest, size, size);
+  const auto size = [&](std::uint64_t k) { return std::min(kSizes[k % kSizes.size()], longest()); };
+  run_sizes(3 * kSizes.size(), std::min(most_in_flight(), 4u), longest(), size, size);
 }
 
 TEST_P(NetContract, AReceiveMayBeLongerThanItsSend) {
+  if (!nets->tells_lengths()) GTEST_SKIP() << "this plugin does not say how long an arrival is";
   const auto size = [](std::uint64_t k) { return static_cast<std::size_t>(k * 997 % 5000); };
   const auto capacity = [&](std::uint64_t k) { return size(k) + 1 + k * 13 % 5000; };
   run_sizes(500, most_in_flight(), 10'000, size, capacity);
@@ -145,8 +146,9 @@ TEST_P(NetContract, AReceiveMayBeLongerThanItsSend) {
 
 TEST_P(NetContract, AFullWindowIsNeverStuck) {
   // Longer than what sockets hold, so that every place of the window is really waited for.
-  const auto size = [](std::uint64_t k) { return static_cast<std::size_t>(1 << 20) - k % 3; };
-  Stream stream(*nets, noise, 8 * most_in_flight(), most_in_flight(), 1 << 20, size, size);
+  const std::size_t most = std::min<std::size_t>(longest(), 1 << 20);
+  const auto size = [=](std::uint64_t k) { return most - k % 3; };
+  Stream stream(*nets, noise, 8 * most_in_flight(), most_in_flight(), most, size, size);
   make_channel(stream.sender, stream.receiver);
   ASSERT_FALSE(HasFatalFailure());
   // The receiver does not take part until the sender gets nowhere any more.
@@ -158,7 +160,7 @@ TEST_P(NetContract, AFullWindowIsNeverStuck) {
 }
 
 TEST_P(NetContract, ManyChannelsAtOnce) {
-  constexpr std::size_t kChannels = 64;
+  const std::size_t kChannels = nets->makes_channels_quickly() ? 64 : 8;
   const auto size = [](std::uint64_t k) { return static_cast<std::size_t>(k * 4099 % 20'000); };
   std::vector<std::unique_ptr<Stream>> streams;
   for (std::size_t i = 0; i < kChannels; ++i) {
@@ -216,8 +218,8 @@ TEST_P(NetContract, SleepersAreWoken) {
 TEST_P(NetContract, ASleepingSenderIsWokenToo) {
   const int fd = nets->sending().wake_fd();
   if (fd < 0) GTEST_SKIP() << "this Net can only be polled";
-  const auto size = [](std::uint64_t) { return static_cast<std::size_t>(4 << 20); };
-  Stream stream(*nets, noise, 0, 1, 4 << 20, size, size);
+  const auto size = [&](std::uint64_t) { return longest(); };
+  Stream stream(*nets, noise, 0, 1, longest(), size, size);
   make_channel(stream.sender, stream.receiver);
   ASSERT_FALSE(HasFatalFailure());
   for (int round = 0; round < 30; ++round) {
@@ -247,10 +249,11 @@ TEST_P(NetContract, ChannelsLeaveNothingBehind) {
     make_channel(stream.sender, stream.receiver);
     if (!HasFatalFailure()) run(stream);
   };
-  for (int i = 0; i < 10; ++i) make_and_use();
+  const int channels = nets->makes_channels_quickly() ? 1000 : 5;
+  for (int i = 0; i < std::min(channels, 10); ++i) make_and_use();
   const std::size_t fds = entries_of("/proc/self/fd");
   const std::size_t threads = entries_of("/proc/self/task");
-  for (int i = 0; i < 1000 && !HasFatalFailure(); ++i) make_and_use();
+  for (int i = 0; i < channels && !HasFatalFailure(); ++i) make_and_use();
   EXPECT_TRUE(soon([&] { return entries_of("/proc/self/fd") <= fds; }));
   EXPECT_TRUE(soon([&] { return entries_of("/proc/self/task") <= threads; }));
 }

@@ -14,14 +14,20 @@ namespace sluice::contract {
 namespace {
 
 constexpr std::uint32_t kWindow = 3;
-constexpr std::size_t kLongest = 1 << 20;
-
-std::size_t size_of(std::uint64_t k) { return k % 16 == 15 ? kLongest - k % 7 : k * 4099 % 30'000; }
 
 // One end: its Nets (of which it uses one) and the pipe to the other.
 struct End {
   explicit End(const NetFactory& factory, Fd socket)
       : nets(factory.make()), pipe(std::move(socket)) {}
+
+  [[nodiscard]] std::size_t longest() const {
+    return std::min<std::size_t>(nets->sending().devices().front().largest_chunk, 1 << 20);
+  }
+  [[nodiscard]] Stream::SizeOf sizes() const {
+    return [most = longest()](std::uint64_t k) {
+      return k % 16 == 15 ? most - k % 7 : static_cast<std::size_t>(k * 4099 % 30'000);
+    };
+  }
 
   std::unique_ptr<NetUnderTest> nets;
   Noise noise;
@@ -65,7 +71,7 @@ std::unique_ptr<SendChannel> connect(End& end) {
 
 // Runs its half of a stream; "" if all went well.
 std::string receive(End& end, std::uint64_t chunks) {
-  Stream stream(*end.nets, end.noise, chunks, kWindow, kLongest, size_of, size_of);
+  Stream stream(*end.nets, end.noise, chunks, kWindow, end.longest(), end.sizes(), end.sizes());
   stream.receiver = accept(end);
   const bool finished = eventually([&] { end.nets->drive(); },
                                    [&] {
@@ -76,7 +82,7 @@ std::string receive(End& end, std::uint64_t chunks) {
 }
 
 std::string send(End& end, std::uint64_t chunks) {
-  Stream stream(*end.nets, end.noise, chunks, kWindow, kLongest, size_of, size_of);
+  Stream stream(*end.nets, end.noise, chunks, kWindow, end.longest(), end.sizes(), end.sizes());
   stream.sender = connect(end);
   const bool finished = eventually([&] { end.nets->drive(); },
                                    [&] {
@@ -124,7 +130,14 @@ class NetProcesses : public testing::TestWithParam<NetFactory> {
   std::unique_ptr<End> end;
 };
 
-INSTANTIATE_TEST_SUITE_P(Tcp, NetProcesses, testing::ValuesIn(tcp_nets()), name_of);
+std::vector<NetFactory> nets_between_processes() {
+  std::vector<NetFactory> all = tcp_nets();
+  for (NetFactory& net : plugin_nets()) all.push_back(std::move(net));
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryRealNet, NetProcesses, testing::ValuesIn(nets_between_processes()),
+                         name_of);
 
 TEST_P(NetProcesses, AStreamToAnotherProcess) {
   start([](End& theirs) { return receive(theirs, 1000); });
@@ -138,7 +151,8 @@ TEST_P(NetProcesses, AStreamFromAnotherProcess) {
 
 TEST_P(NetProcesses, AReceiverThatIsKilled) {
   start([](End& theirs) { return receive(theirs, UINT64_MAX); });
-  Stream stream(*end->nets, end->noise, UINT64_MAX, kWindow, kLongest, size_of, size_of);
+  Stream stream(*end->nets, end->noise, UINT64_MAX, kWindow, end->longest(), end->sizes(),
+                end->sizes());
   stream.sender = connect(*end);
   for (int steps = 0; steps < 500; end->nets->drive()) {
     steps += static_cast<int>(stream.step_sender());
@@ -156,7 +170,8 @@ TEST_P(NetProcesses, AReceiverThatIsKilled) {
 
 TEST_P(NetProcesses, ASenderThatIsKilled) {
   start([](End& theirs) { return send(theirs, UINT64_MAX); });
-  Stream stream(*end->nets, end->noise, UINT64_MAX, kWindow, kLongest, size_of, size_of);
+  Stream stream(*end->nets, end->noise, UINT64_MAX, kWindow, end->longest(), end->sizes(),
+                end->sizes());
   stream.receiver = accept(*end);
   for (int steps = 0; steps < 500; end->nets->drive()) {
     steps += static_cast<int>(stream.step_receiver());
@@ -175,17 +190,18 @@ TEST_P(NetProcesses, ASenderThatIsKilled) {
 // Everything that is posted when the other end dies is reported, and then its memory is left alone.
 TEST_P(NetProcesses, NothingComesAfterTheEnd) {
   start([](End& theirs) { return send(theirs, UINT64_MAX); });
-  std::vector<std::byte> into(kWindow * kLongest);
+  const std::size_t longest = end->longest();
+  std::vector<std::byte> into(kWindow * longest);
   auto memory = end->nets->receiving().register_memory(into, Memory::kHost).take();
   auto channel = accept(*end);
   for (std::uint32_t i = 0; i < kWindow; ++i) {
-    ASSERT_EQ(channel->post(into.data() + i * kLongest, kLongest, *memory), PostAnswer::kPosted);
+    ASSERT_EQ(channel->post(into.data() + i * longest, longest, *memory), PostAnswer::kPosted);
   }
   kill();
   bool failed = false;
   std::uint32_t posted = kWindow;
   for (std::uint64_t next = 0; posted > 0;) {
-    const Taken taken = test_and_unpack(*channel, into.data(), kLongest);
+    const Taken taken = test_and_unpack(*channel, into.data(), longest);
     if (taken.answer == TestAnswer::kPending) {
       end->nets->drive();
       continue;
@@ -195,7 +211,7 @@ TEST_P(NetProcesses, NothingComesAfterTheEnd) {
     --posted;
     const PostAnswer answer =
         failed ? PostAnswer::kFailed
-               : channel->post(into.data() + next++ % kWindow * kLongest, kLongest, *memory);
+               : channel->post(into.data() + next++ % kWindow * longest, longest, *memory);
     if (answer == PostAnswer::kPosted) ++posted;
   }
   EXPECT_TRUE(failed);

@@ -25,6 +25,11 @@ class NetUnderTest {
   virtual bool wait_readable(int fd) = 0;
   // A stranger comes to where a handle leads, and says something wrong. False: there is no way to.
   virtual bool send_stranger(std::span<const std::byte> handle) = 0;
+
+  // What no caller can make up for in a foreign plugin. True for every Net of our own.
+  virtual bool tells_lengths() { return true; }  // How long an arrival is.
+  virtual bool sees_too_long() { return true; }  // Which lengths did not fit; else only a failure.
+  virtual bool makes_channels_quickly() { return true; }  // Thousands in a test.
 };
 
 struct NetFactory {
@@ -36,6 +41,7 @@ inline void PrintTo(const NetFactory& factory, std::ostream* out) { *out << fact
 
 [[nodiscard]] std::vector<NetFactory> sim_nets();
 [[nodiscard]] std::vector<NetFactory> tcp_nets();
+[[nodiscard]] std::vector<NetFactory> plugin_nets();
 [[nodiscard]] std::vector<NetFactory> every_net();
 
 }  // namespace sluice::contract

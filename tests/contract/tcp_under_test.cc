@@ -71,6 +71,7 @@ std::vector<NetFactory> tcp_nets() {
 std::vector<NetFactory> every_net() {
   std::vector<NetFactory> all = sim_nets();
   for (NetFactory& net : tcp_nets()) all.push_back(std::move(net));
+  for (NetFactory& net : plugin_nets()) all.push_back(std::move(net));
   return all;
 }
 

@@ -1,0 +1,173 @@
+// Whole engines over a network plugin: the stand-in for GPUDirect-TCPX, as it should be and with
+// everything wrong that it can do.
+#include <dlfcn.h>
+
+#include <cctype>
+#include <cstdlib>
+#include <cstring>
+#include <ostream>
+
+#include "src/base/log.h"
+#include "tests/engine/engine_fixture.h"
+#include "tests/tcpx_standin/standin_counters.h"
+
+namespace sluice {
+namespace {
+
+constexpr const char* kStandin = SLUICE_PLUGINS "/libnccl-net-standin.so";
+
+Options plugin_options(std::uint64_t chunk_bytes) {
+  Options options = loopback_options();
+  options.net = std::string("plugin:") + kStandin;
+  options.chunk_bytes = chunk_bytes;
+  options.small_bytes = 0;
+  options.peer_timeout_ms = 2000;
+  options.log_level = "error";
+  return options;
+}
+
+SluiceStandinCounters counters() {
+  void* library = ::dlopen(kStandin, RTLD_NOW | RTLD_LOCAL);
+  auto count =
+      reinterpret_cast<SluiceStandinCountersFunction>(::dlsym(library, "sluice_standin_counters"));
+  SluiceStandinCounters now{};
+  count(&now);
+  ::dlclose(library);
+  return now;
+}
+
+class EnginePlugin : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
+  }
+  void TearDown() override {
+    for (const auto& [name, value] : environment) ::unsetenv(name.c_str());
+    ::unsetenv("SLUICE_STANDIN_FAULT");
+    ::unsetenv("SLUICE_STANDIN_POOL_PAGES");
+    ::unsetenv("NCCL_DYNAMIC_CHUNK_SIZE");
+  }
+  std::map<std::string, std::string> environment{{"SLUICE_STANDIN_STRICT", "1"},
+                                                 {"SLUICE_STANDIN_STEP_MS", "1"},
+                                                 {"SLUICE_STANDIN_ACCEPT_WAIT_MS", "1"}};
+};
+
+TEST_F(EnginePlugin, ManyChunksLoseNoPageAndKeepTheWindowFull) {
+  constexpr std::size_t kChunk = 16 << 10;
+  constexpr std::size_t kMessage = 250 * kChunk;
+  constexpr int kMessages = 40;
+  ::setenv("SLUICE_STANDIN_POOL_PAGES", "600", 1);
+  Options options = plugin_options(kChunk);
+  options.channels = 4;
+  Pair pair(options, options);
+  std::vector<std::byte> from = random_bytes(kMessage, 3);
+  std::vector<std::byte> into(kMessage);
+  const Slice source{pair.a.add(from), 0, kMessage};
+  const Slice sink{pair.b.add(into), 0, kMessage};
+  const SluiceStandinCounters before = counters();
+  for (int i = 0; i < kMessages; ++i) {
+    std::fill(into.begin(), into.end(), std::byte{0});
+    const auto received = pair.b.engine->recv(pair.a_at_b, sink);
+    const auto sent = pair.a.engine->send(pair.b_at_a, source);
+    ASSERT_TRUE(pair.finish(*sent, *received));
+    ASSERT_TRUE(pair.b.done.at(*received).status.ok())
+        << pair.b.done.at(*received).status.to_string();
+    ASSERT_EQ(std::memcmp(from.data(), into.data(), kMessage), 0) << "message " << i;
+  }
+  const SluiceStandinCounters after = counters();
+  EXPECT_EQ(after.receives_consumed - before.receives_consumed, 10'000u);
+  EXPECT_EQ(after.pages_total, 600u);
+  EXPECT_EQ(after.pages_free, 600u);
+  EXPECT_EQ(after.pages_lost, 0u);
+  EXPECT_EQ(after.most_in_flight_send, 16u);
+  EXPECT_EQ(after.most_in_flight_receive, 16u);
+  EXPECT_EQ(after.tests_not_oldest, 0u);
+  EXPECT_EQ(after.posts_when_full, 0u);
+  EXPECT_EQ(after.violations, 0u);
+}
+
+struct Outcome {
+  Status sent;
+  Status received;
+  bool intact = false;
+};
+
+template <typename Parameter>
+class EnginePluginFault : public EnginePlugin, public testing::WithParamInterface<Parameter> {
+ protected:
+  // One message of 64 chunks over two channels, with the fault switched on.
+  void transfer(const char* fault, Outcome& outcome) {
+    constexpr std::size_t kMessage = 4 << 20;
+    ::setenv("SLUICE_STANDIN_FAULT", fault, 1);
+    ::setenv("SLUICE_STANDIN_POOL_PAGES", "2048", 1);
+    Pair pair(plugin_options(64 << 10), plugin_options(64 << 10));
+    std::vector<std::byte> from = random_bytes(kMessage, 5);
+    std::vector<std::byte> into(kMessage);
+    const Slice source{pair.a.add(from), 0, kMessage};
+    const Slice sink{pair.b.add(into), 0, kMessage};
+    const auto received = pair.b.engine->recv(pair.a_at_b, sink);
+    const auto sent = pair.a.engine->send(pair.b_at_a, source);
+    ASSERT_TRUE(pair.finish(*sent, *received)) << "it hangs";
+    outcome = {pair.a.done.at(*sent).status, pair.b.done.at(*received).status, from == into};
+  }
+};
+
+std::string name_of_fault(std::string_view fault) {
+  std::string name;
+  for (const char c : fault) name += std::isalnum(c) != 0 ? c : '_';
+  return name;
+}
+
+class EnginePluginHarmless : public EnginePluginFault<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(Standin, EnginePluginHarmless,
+                         testing::Values("late:20", "busy:2", "tiny:100", "unaligned", "aligned",
+                                         "storm:100", "at-once", "tiny:300,unaligned,late,busy"),
+                         [](const auto& one) { return name_of_fault(one.param); });
+
+TEST_P(EnginePluginHarmless, TheMessageArrives) {
+  Outcome outcome;
+  transfer(GetParam(), outcome);
+  EXPECT_TRUE(outcome.sent.ok()) << outcome.sent.to_string();
+  EXPECT_TRUE(outcome.received.ok()) << outcome.received.to_string();
+  EXPECT_TRUE(outcome.intact);
+}
+
+struct FatalFault {
+  const char* fault;
+  const char* cause;  // What both ends are told, in part.
+};
+void PrintTo(const FatalFault& fault, std::ostream* out) { *out << fault.fault; }
+
+class EnginePluginFatal : public EnginePluginFault<FatalFault> {};
+
+INSTANTIATE_TEST_SUITE_P(Standin, EnginePluginFatal,
+                         testing::Values(FatalFault{"stall:5", "finished no chunk for 2000 ms"},
+                                         FatalFault{"recv-stall", "finished no chunk"},
+                                         FatalFault{"send-stall:20", "finished no chunk"},
+                                         FatalFault{"leak:1,tiny:200", "finished no chunk"},
+                                         FatalFault{"unsent:9", "finished no chunk"},
+                                         FatalFault{"error:7", "says SystemError (2)"},
+                                         FatalFault{"send-error:7", "says SystemError (2)"},
+                                         FatalFault{"recv-error:7", "says SystemError (2)"},
+                                         FatalFault{"bad-source:3", "bounce pool of"},
+                                         FatalFault{"bad-destination:3", "of message 3"},
+                                         FatalFault{"bad-length:3", "bounce pool of"},
+                                         FatalFault{"bad-count:3", "2048 is the most"},
+                                         FatalFault{"short-sum:3", "of message 3"},
+                                         FatalFault{"oversize:3",
+                                                    "a chunk of 65600 bytes met room for 65536"},
+                                         FatalFault{"connect-fails", "connect of plugin"},
+                                         FatalFault{"accept-fails", "accept of plugin"}),
+                         [](const auto& one) { return name_of_fault(one.param.fault); });
+
+TEST_P(EnginePluginFatal, TheReceiveEndsWithItsCause) {
+  Outcome outcome;
+  transfer(GetParam().fault, outcome);
+  EXPECT_FALSE(outcome.received.ok()) << "intact: " << outcome.intact;
+  EXPECT_NE(outcome.received.message().find(GetParam().cause), std::string_view::npos)
+      << outcome.received.to_string() << " | " << outcome.sent.to_string();
+}
+
+}  // namespace
+}  // namespace sluice
