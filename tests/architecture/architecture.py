@@ -26,6 +26,7 @@ MAY_INCLUDE = {
     "src/gpu": EVERYWHERE + ("src/gpu/", "src/base/"),
     "src/net": EVERYWHERE + ("sluice/engine.h", "src/base/") + NET,
     "src/net/tcp": EVERYWHERE + ("sluice/engine.h", "src/base/", "src/net/tcp/") + NET,
+    "src/net/plugin": EVERYWHERE + ("sluice/engine.h", "src/base/", "src/net/plugin/") + NET,
     "src/engine": ("sluice/", "src/engine/", "src/base/", "src/gpu/gpu.h") + NET,
     "src/library": ("sluice/", "src/"),
     "tools": ("sluice/", "src/", "tools/"),

@@ -1,0 +1,121 @@
+// Version 12: up to 8 members of a merged device; rails and planes.
+#pragma once
+
+#include "src/net/plugin/abi.h"
+#include "src/net/plugin/abi_v11.h"
+
+namespace sluice::nccl_abi::v12 {
+
+inline constexpr char kSymbol[] = "ncclNetPlugin_v12";
+
+inline constexpr int kMostMembers = 8;  // NCCL_NET_MAX_DEVS_PER_NIC
+
+// ncclNetVDeviceProps_t: the devices that one stands for.
+struct VirtualDevice {
+  int count;
+  int devices[kMostMembers];
+};
+SLUICE_ABI_SIZE(VirtualDevice, 36);
+
+using v11::CommAttributes;
+using v11::NetAttributes;
+
+// ncclNetProperties_v12_t. Texts stay the plugin's.
+struct Properties {
+  char* name;
+  char* pci_path;  // In /sys; may be NULL.
+  std::uint64_t guid;
+  int pointer_support;         // kPointerHost, ... ored
+  int registration_is_global;  // 1: a memory handle serves every comm of the device.
+  int force_flush;
+  int speed;  // Mbit/s
+  int port;
+  float latency;  // us; 0: unknown
+  int most_comms;
+  int most_receives;  // Grouped in one irecv.
+  int device_type;    // kDeviceHost, kDeviceUnpack
+  int device_version;
+  VirtualDevice virtual_device;
+  std::size_t largest_message;     // bytes
+  std::size_t largest_collective;  // bytes
+  int most_multi_request;
+  std::int16_t rail_id;
+  std::int16_t plane_id;
+};
+SLUICE_ABI_SIZE(Properties, 128);
+SLUICE_ABI_OFFSET(Properties, name, 0);
+SLUICE_ABI_OFFSET(Properties, pci_path, 8);
+SLUICE_ABI_OFFSET(Properties, guid, 16);
+SLUICE_ABI_OFFSET(Properties, pointer_support, 24);
+SLUICE_ABI_OFFSET(Properties, registration_is_global, 28);
+SLUICE_ABI_OFFSET(Properties, force_flush, 32);
+SLUICE_ABI_OFFSET(Properties, speed, 36);
+SLUICE_ABI_OFFSET(Properties, port, 40);
+SLUICE_ABI_OFFSET(Properties, latency, 44);
+SLUICE_ABI_OFFSET(Properties, most_comms, 48);
+SLUICE_ABI_OFFSET(Properties, most_receives, 52);
+SLUICE_ABI_OFFSET(Properties, device_type, 56);
+SLUICE_ABI_OFFSET(Properties, device_version, 60);
+SLUICE_ABI_OFFSET(Properties, virtual_device, 64);
+SLUICE_ABI_OFFSET(Properties, largest_message, 104);
+SLUICE_ABI_OFFSET(Properties, largest_collective, 112);
+SLUICE_ABI_OFFSET(Properties, most_multi_request, 120);
+SLUICE_ABI_OFFSET(Properties, rail_id, 124);
+SLUICE_ABI_OFFSET(Properties, plane_id, 126);
+
+// ncclNet_v12_t.
+struct Table {
+  const char* name;
+  ResultCode (*init)(void** context, std::uint64_t comm_id, CommConfig* config, DebugLogger logger,
+                     ProfilerCallback profiler);
+  ResultCode (*devices)(int* count);
+  ResultCode (*get_properties)(int device, Properties* properties);
+  ResultCode (*listen)(void* context, int device, void* handle, void** listen_comm);
+  ResultCode (*connect)(void* context, int device, void* handle, void** send_comm,
+                        DeviceHandle** device_handle);
+  ResultCode (*accept)(void* listen_comm, void** recv_comm, DeviceHandle** device_handle);
+  ResultCode (*reg_mr)(void* comm, void* data, std::size_t size, int type, void** memory_handle);
+  ResultCode (*reg_mr_dma_buf)(void* comm, void* data, std::size_t size, int type,
+                               std::uint64_t offset, int fd, void** memory_handle);
+  ResultCode (*dereg_mr)(void* comm, void* memory_handle);
+  ResultCode (*isend)(void* send_comm, void* data, std::size_t size, int tag, void* memory_handle,
+                      void* profiler_parent, void** request);
+  ResultCode (*irecv)(void* recv_comm, int count, void** data, std::size_t* sizes, int* tags,
+                      void** memory_handles, void** profiler_parents, void** request);
+  ResultCode (*iflush)(void* recv_comm, int count, void** data, int* sizes, void** memory_handles,
+                       void** request);
+  ResultCode (*test)(void* request, int* done, int* sizes);
+  ResultCode (*close_send)(void* send_comm);
+  ResultCode (*close_recv)(void* recv_comm);
+  ResultCode (*close_listen)(void* listen_comm);
+  ResultCode (*get_device_mr)(void* comm, void* memory_handle, void** device_memory_handle);
+  ResultCode (*irecv_consumed)(void* recv_comm, int count, void* request);
+  ResultCode (*make_virtual_device)(int* device, VirtualDevice* members);
+  ResultCode (*finalize)(void* context);
+  ResultCode (*set_net_attributes)(void* context, NetAttributes* attributes);
+};
+SLUICE_ABI_SIZE(Table, 176);
+SLUICE_ABI_SLOT(name, 0);
+SLUICE_ABI_SLOT(init, 1);
+SLUICE_ABI_SLOT(devices, 2);
+SLUICE_ABI_SLOT(get_properties, 3);
+SLUICE_ABI_SLOT(listen, 4);
+SLUICE_ABI_SLOT(connect, 5);
+SLUICE_ABI_SLOT(accept, 6);
+SLUICE_ABI_SLOT(reg_mr, 7);
+SLUICE_ABI_SLOT(reg_mr_dma_buf, 8);
+SLUICE_ABI_SLOT(dereg_mr, 9);
+SLUICE_ABI_SLOT(isend, 10);
+SLUICE_ABI_SLOT(irecv, 11);
+SLUICE_ABI_SLOT(iflush, 12);
+SLUICE_ABI_SLOT(test, 13);
+SLUICE_ABI_SLOT(close_send, 14);
+SLUICE_ABI_SLOT(close_recv, 15);
+SLUICE_ABI_SLOT(close_listen, 16);
+SLUICE_ABI_SLOT(get_device_mr, 17);
+SLUICE_ABI_SLOT(irecv_consumed, 18);
+SLUICE_ABI_SLOT(make_virtual_device, 19);
+SLUICE_ABI_SLOT(finalize, 20);
+SLUICE_ABI_SLOT(set_net_attributes, 21);
+
+}  // namespace sluice::nccl_abi::v12
