@@ -58,8 +58,10 @@ ONLY_IN = [
     (re.compile(r"\bstd::condition_variable\w*\b|\bpthread_cond_\w+"), "condition variables",
      ("src/library/progress_thread.cc",)),
     (re.compile(r"\bstd::(?:jthread|async|thread)\b(?!::hardware_concurrency)|\bpthread_create\b"),
-     "threads", ("src/library/progress_thread.cc", "src/net/tcp/chunk_pump.h",
-                 "src/net/tcp/chunk_pump.cc")),
+     "threads", ("src/library/progress_thread.cc", "src/net/tcp/helper_thread.h",
+                 "src/net/tcp/helper_thread.cc", "src/net/tcp/chunk_pump.h",
+                 "src/net/tcp/chunk_pump.cc", "src/net/striped/striped_channel.h",
+                 "src/net/striped/striped_channel.cc")),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)

@@ -119,6 +119,15 @@ Result<std::uint64_t> set_receive_buffer(int fd, std::uint64_t wanted, const Pat
   return receive_buffer_of(fd);
 }
 
+Result<ReceivingSocket> prepare_receiving(int fd, std::uint64_t wanted_buffer) {
+  if (Status status = set_no_delay(fd); !status.ok()) return status;
+  if (Status status = set_blocking(fd, true); !status.ok()) return status;
+  const Path path = path_of(fd);
+  const Result<std::uint64_t> buffer = set_receive_buffer(fd, wanted_buffer, path);
+  if (!buffer.ok()) return buffer.status();
+  return ReceivingSocket{path, *buffer};
+}
+
 Status set_no_delay(int fd) {
   const int on = 1;
   if (::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0) return {};

@@ -52,6 +52,14 @@ inline constexpr std::uint64_t kShortPathReceiveBuffer = 768 << 10;
 // 0 for the kernel's tuning: also when net.core.rmem_max forbids so much that tuning is better.
 Result<std::uint64_t> set_receive_buffer(int fd, std::uint64_t wanted, const Path& path);
 
+// A socket that came in and passed its hello becomes one that receives chunks: no delay, blocking,
+// receive buffer. Returns what was found out on the way.
+struct ReceivingSocket {
+  Path path;
+  std::uint64_t buffer_bytes;  // 0: the kernel's tuning
+};
+Result<ReceivingSocket> prepare_receiving(int fd, std::uint64_t wanted_buffer);
+
 Status set_no_delay(int fd);
 Status set_blocking(int fd, bool on);
 
