@@ -60,6 +60,12 @@ struct ReceivingSocket {
 };
 Result<ReceivingSocket> prepare_receiving(int fd, std::uint64_t wanted_buffer);
 
+// A peer whose host has vanished breaks the connection within half a minute, as long as nothing of
+// ours is unacknowledged; otherwise when the kernel gives up sending it again (tcp_retries2, about
+// 15 minutes). Not TCP_USER_TIMEOUT: it also breaks the connection to a peer that lives and, for
+// good reason, does not read.
+Status notice_dead_peer(int fd);
+
 Status set_no_delay(int fd);
 Status set_blocking(int fd, bool on);
 
