@@ -1,6 +1,7 @@
 // The tables that NCCL looks for, ncclNetPlugin_v6 to _v12, and nothing else: arguments are checked
 // and translated here, plugin.h does the work. Host memory, delivered in place. `void*` and the
 // owner object below are the interface's doing: it has no context before v11.
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -30,9 +31,9 @@ Plugin& plugin() {
   return *instance;
 }
 
-// Of every init() before v11, which has nowhere to keep a context. Written under no lock: NCCL
-// calls init() and connect() of one version from threads that it synchronises.
-Plugin::Context* common_context = nullptr;
+// Of the last init() before v11, which has nowhere to keep a context. One is enough: only the
+// profiler is in it, and a process has one.
+std::atomic<Plugin::Context*> common_context{nullptr};
 
 std::span<std::byte, kHandleBytes> handle_bytes(void* handle) {
   return std::span<std::byte, kHandleBytes>(static_cast<std::byte*>(handle), kHandleBytes);
@@ -46,7 +47,10 @@ struct Registration {
 // -- init, devices ------------------------------------------------------------------------------
 
 ResultCode init_common(DebugLogger logger, ProfilerCallback profiler) noexcept {
-  return plugin().init(logger, profiler, &common_context);
+  Plugin::Context* made = nullptr;
+  const ResultCode code = plugin().init(logger, profiler, &made);
+  if (made != nullptr) common_context = made;
+  return code;
 }
 
 ResultCode init_v6(DebugLogger logger) noexcept { return init_common(logger, nullptr); }
