@@ -46,7 +46,7 @@ LIBRARIES = {
     "CLI/": ("tools", "tests", "bench"),
     "nlohmann/": ("tools", "tests", "bench"),
     "gtest/": ("src", "tools", "plugins", "tests"),
-    "gmock/": ("src", "tools", "tests"),
+    "gmock/": ("src", "tools", "plugins", "tests"),
     "benchmark/": ("bench",),
 }
 

@@ -179,8 +179,18 @@ TEST_P(NcclPluginTest, ASenderMayCloseWithRequestsUnderWay) {
   void* receive = irecv(into);
   for (int i = 0; i < 4; ++i) isend(from);
   close_send();
+  // The first may have arrived. The fourth cannot: there was no room for the second.
+  int arrived = 0;
   int size = 0;
-  EXPECT_EQ(finish(*api, receive, &size), ResultCode::kRemoteError);
+  while (receive != nullptr && finish(*api, receive, &size) == ResultCode::kSuccess) {
+    ++arrived;
+    void* data = into.data();
+    std::size_t room = into.size();
+    void* none = nullptr;
+    receive = nullptr;
+    api->irecv(recv_comm, 1, &data, &room, &none, &none, &receive);
+  }
+  EXPECT_LE(arrived, 3);
 }
 
 TEST_P(NcclPluginTest, AReceiverMayCloseWithRequestsUnderWay) {
