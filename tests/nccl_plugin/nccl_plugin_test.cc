@@ -133,6 +133,7 @@ TEST_P(NcclPluginTest, ThirtyTwoAreInFlightAndTheNextIsTriedAgain) {
     EXPECT_TRUE(std::equal(from[i].begin(), from[i].end(), into[i].begin())) << i;
   }
   EXPECT_NE(isend(from[0]), nullptr);
+  close_comms();
 }
 
 TEST_P(NcclPluginTest, AFlushHasNothingToWaitFor) {
@@ -151,6 +152,7 @@ TEST_P(NcclPluginTest, ALongerSendThanTheReceiveIsAnError) {
   isend(from);
   int size = 0;
   EXPECT_EQ(finish(*api, receive, &size), ResultCode::kInvalidUsage);
+  close_comms();
 }
 
 TEST_P(NcclPluginTest, WhatItDoesNotDoIsRefused) {
@@ -191,6 +193,7 @@ TEST_P(NcclPluginTest, ASenderMayCloseWithRequestsUnderWay) {
     api->irecv(recv_comm, 1, &data, &room, &none, &none, &receive);
   }
   EXPECT_LE(arrived, 3);
+  close_comms();
 }
 
 TEST_P(NcclPluginTest, AReceiverMayCloseWithRequestsUnderWay) {
@@ -207,6 +210,7 @@ TEST_P(NcclPluginTest, AReceiverMayCloseWithRequestsUnderWay) {
   EXPECT_EQ(api->isend(send_comm, from.data(), 1, nullptr, nullptr, &send),
             ResultCode::kRemoteError);
   EXPECT_EQ(send, nullptr);
+  close_comms();
 }
 
 TEST_P(NcclPluginTest, AReceiveWhoseSenderIsGoneIsAnError) {
@@ -219,6 +223,7 @@ TEST_P(NcclPluginTest, AReceiveWhoseSenderIsGoneIsAnError) {
   int size = 0;
   EXPECT_EQ(finish(*api, first, &size), ResultCode::kRemoteError);
   EXPECT_EQ(finish(*api, second, &size), ResultCode::kRemoteError);
+  close_comms();
 }
 
 TEST_P(NcclPluginTest, DeregisteredMemoryIsNotWritten) {
@@ -233,6 +238,7 @@ TEST_P(NcclPluginTest, DeregisteredMemoryIsNotWritten) {
   ASSERT_NE(isend(from), nullptr);
   ASSERT_EQ(api->dereg_mr(recv_comm, mr), ResultCode::kSuccess);
   Bytes().swap(into);  // NCCL frees it now: a sanitizer sees who still writes.
+  close_comms();
 }
 
 TEST_P(NcclPluginTest, GarbageIsNoHandle) {

@@ -114,7 +114,7 @@ TEST_P(NcclProcessesTest, MessagesGoBothWays) {
 
 TEST_P(NcclProcessesTest, WhoSendsToADeadRankIsTold) {
   const Ends ends = start([](Ends) { ::pause(); });
-  Bytes from = pattern(16 << 20, 1);  // More than the kernel takes from us for nobody.
+  Bytes from = pattern(64 << 20, 1);  // More than the kernel takes from us for nobody.
   void* request = nullptr;
   ASSERT_EQ(api->isend(ends.out, from.data(), from.size(), nullptr, nullptr, &request),
             ResultCode::kSuccess);
@@ -128,12 +128,12 @@ TEST_P(NcclProcessesTest, WhoSendsToADeadRankIsTold) {
 TEST_P(NcclProcessesTest, WhoWaitsForADeadRankIsTold) {
   // Dies with a message half sent, and with one not begun.
   const Ends ends = start([this](Ends theirs) {
-    Bytes from = pattern(16 << 20, 1);
+    Bytes from = pattern(64 << 20, 1);
     void* request = nullptr;
     api->isend(theirs.out, from.data(), from.size(), nullptr, nullptr, &request);
     ::pause();
   });
-  Bytes half(16 << 20);
+  Bytes half(64 << 20);
   Bytes small(10);
   void* none = nullptr;
   void* requests[2] = {};

@@ -54,6 +54,12 @@ class StripedChannelTest : public ::testing::TestWithParam<std::size_t> {
     make_receiver();
   }
 
+  // Before the memory of what is under way goes.
+  void close() {
+    sender.reset();
+    receiver.reset();
+  }
+
   static std::uint32_t post(StripedChannel& channel, Bytes& bytes) {
     std::uint32_t place = 99;
     EXPECT_EQ(channel.post(bytes.data(), bytes.size(), place), PostAnswer::kPosted);
@@ -168,6 +174,7 @@ TEST_P(StripedChannelTest, TheThirtyThirdIsBusyAndAnyOrderOfTestingServes) {
   }
   EXPECT_EQ(from, into);
   EXPECT_EQ(post(*sender, from[0]), 0u);
+  close();
 }
 
 TEST_P(StripedChannelTest, ASenderMayPostCompleteAndCloseBeforeAnyReceiveIsPosted) {
@@ -191,26 +198,25 @@ TEST_P(StripedChannelTest, ALongerMessageThanItsReceiveFails) {
   Bytes into(300'000);
   post(*sender, from);
   expect_failed(*receiver, post(*receiver, into), StatusCode::kTooLong);
+  close();
 }
 
 TEST_P(StripedChannelTest, EitherEndMayGoWithMessagesUnderWay) {
   for (const bool sender_first : {true, false}) {
     make_both(GetParam());
     Bytes from = pattern(8 << 20, 1);
-    Bytes small(1000);
     Bytes into(8 << 20);
     const std::uint32_t send = post(*sender, from);
     if (sender_first) {
       sender.reset();  // Most of it cannot have left: nobody reads.
       expect_failed(*receiver, post(*receiver, into), StatusCode::kPeerLost);
-      receiver.reset();
     } else {
       receiver.reset();
       std::uint64_t moved = 0;
       EXPECT_EQ(finish(*sender, send, moved), TestAnswer::kFailed);
       EXPECT_FALSE(sender->failure().ok());
-      sender.reset();
     }
+    close();
   }
 }
 
@@ -223,6 +229,7 @@ TEST_P(StripedChannelTest, APostedReceiveFailsWhenThePeerIsGone) {
   sender.reset();
   expect_failed(*receiver, first, StatusCode::kPeerLost);
   expect_failed(*receiver, second, StatusCode::kPeerLost);
+  close();
 }
 
 TEST_P(StripedChannelTest, WithdrawnMemoryIsNotWrittenAgain) {
@@ -238,6 +245,7 @@ TEST_P(StripedChannelTest, WithdrawnMemoryIsNotWrittenAgain) {
   EXPECT_EQ(receiver->test(receive, moved), TestAnswer::kFailed);
   EXPECT_EQ(receiver->failure().code(), StatusCode::kClosed);
   EXPECT_EQ(std::count(into.begin(), into.end(), std::byte{0}), 8 << 20);
+  close();
 }
 
 TEST_P(StripedChannelTest, WithdrawingOtherMemoryHarmsNothing) {
@@ -274,6 +282,7 @@ TEST_F(StripedSenderTest, ASlowSocketHoldsNoMoreThanAChunkBack) {
     ASSERT_GT(got, 0);
     arrived += static_cast<std::uint64_t>(got);
   }
+  close();
 }
 
 class StripedReceiverTest : public StripedChannelTest {};
@@ -342,6 +351,7 @@ TEST_F(StripedReceiverTest, HostileChunksFailTheChannelAndWriteNothing) {
     EXPECT_EQ(std::count(room.begin(), room.begin() + 10, std::byte{7}), 10);
     EXPECT_EQ(std::count(room.begin() + 20, room.end(), std::byte{7}), 10);
     EXPECT_EQ(std::count(other.begin(), other.end(), std::byte{7}), 30);
+    close();
   }
 }
 
@@ -352,6 +362,7 @@ TEST_F(StripedReceiverTest, AnythingButAHeaderFailsTheChannel) {
   const std::uint32_t receive = post(*receiver, into);
   say(there[0], Bytes(kChunkHeaderBytes, std::byte{0xee}));
   expect_failed(*receiver, receive, StatusCode::kProtocol);
+  close();
 }
 
 TEST_F(StripedReceiverTest, AnEndInTheMiddleOfAChunkIsALostPeer) {
@@ -367,6 +378,7 @@ TEST_F(StripedReceiverTest, AnEndInTheMiddleOfAChunkIsALostPeer) {
     say(there[0], std::span(header).first(said));
     there[0].reset();
     expect_failed(*receiver, receive, StatusCode::kPeerLost);
+    close();
   }
 }
 
