@@ -232,22 +232,6 @@ TEST_P(StripedChannelTest, APostedReceiveFailsWhenThePeerIsGone) {
   close();
 }
 
-TEST_P(StripedChannelTest, WithdrawnMemoryIsNotWrittenAgain) {
-  make_both(GetParam());
-  Bytes into(8 << 20);
-  const std::uint32_t receive = post(*receiver, into);
-  Bytes from = pattern(8 << 20, 1);
-  post(*sender, from);
-  std::uint64_t moved = 0;
-  receiver->test(receive, moved);
-  receiver->withdraw(into);
-  std::fill(into.begin(), into.end(), std::byte{0});
-  EXPECT_EQ(receiver->test(receive, moved), TestAnswer::kFailed);
-  EXPECT_EQ(receiver->failure().code(), StatusCode::kClosed);
-  EXPECT_EQ(std::count(into.begin(), into.end(), std::byte{0}), 8 << 20);
-  close();
-}
-
 TEST_P(StripedChannelTest, WithdrawingOtherMemoryHarmsNothing) {
   make_both(GetParam());
   Bytes into(100);
@@ -353,6 +337,25 @@ TEST_F(StripedReceiverTest, HostileChunksFailTheChannelAndWriteNothing) {
     EXPECT_EQ(std::count(other.begin(), other.end(), std::byte{7}), 30);
     close();
   }
+}
+
+// The helper waits in the socket for the rest of a chunk when its memory goes.
+TEST_F(StripedReceiverTest, WithdrawnMemoryIsNotWrittenAgain) {
+  make_sockets(2);
+  make_receiver();
+  Bytes into(1 << 20);
+  const std::uint32_t receive = post(*receiver, into);
+  const Bytes half(into.size() / 2, std::byte{1});
+  say(there[0], {.length = 1 << 20, .message = 0, .offset = 0, .total = 1 << 20});
+  say(there[0], half);
+  receiver->withdraw(std::span(into).last(1));
+  std::fill(into.begin(), into.end(), std::byte{0});
+  std::uint64_t moved = 0;
+  EXPECT_EQ(receiver->test(receive, moved), TestAnswer::kFailed);
+  EXPECT_EQ(receiver->failure().code(), StatusCode::kClosed);
+  ::send(there[0].get(), half.data(), half.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  EXPECT_EQ(std::count(into.begin(), into.end(), std::byte{0}), 1 << 20);
+  close();
 }
 
 TEST_F(StripedReceiverTest, AnythingButAHeaderFailsTheChannel) {
