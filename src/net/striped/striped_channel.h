@@ -77,8 +77,8 @@ class StripedChannel {
     bool taken = false;  // The place is; data thread.
     std::atomic<bool> finished{true};
   };
-  // A socket, and the chunk that is under way on it. The mutex guards everything, but that whoever
-  // has set `taken` has the chunk and the socket to itself.
+  // A socket, and the chunk that is under way on it. The mutex guards the first part always, the
+  // second while the stripe is not `taken`: whoever has set that has it to itself.
   struct Stripe {
     Fd socket;
     bool taken = false;
@@ -95,6 +95,7 @@ class StripedChannel {
     std::size_t header_moved = 0;
     std::array<std::byte, kChunkHeaderBytes> next_header{};  // Came along with the chunk.
     std::size_t next_header_moved = 0;
+    bool at_end = false;  // No more bytes come.
     Status failure;
   };
   using Wait = ChunkStream::Wait;

@@ -70,6 +70,7 @@ class StripedListenerTest : public ::testing::Test {
     ASSERT_EQ(receiver->post(into.data(), into.size(), receive), PostAnswer::kPosted);
     ASSERT_EQ(sender->post(from.data(), from.size(), send), PostAnswer::kPosted);
     std::uint64_t bytes = 0;
+    ASSERT_TRUE(eventually([&] { return sender->test(send, bytes) != TestAnswer::kPending; }));
     ASSERT_TRUE(eventually([&] { return receiver->test(receive, bytes) != TestAnswer::kPending; }));
     EXPECT_EQ(into, from);
   }

@@ -109,7 +109,7 @@ Move StripedReceiver::move(Stripe& stripe, Wait wait) {
 
 Move StripedReceiver::end_of_stream(Stripe& stripe) {
   if (stripe.message == nullptr && stripe.header_moved == 0) {
-    stripe.closed = true;
+    stripe.at_end = true;
     return Move::kAll;
   }
   stripe.failure = Status(
@@ -121,6 +121,7 @@ Move StripedReceiver::end_of_stream(Stripe& stripe) {
 }
 
 void StripedReceiver::finish(Stripe& stripe) {
+  stripe.closed = stripe.at_end;
   if (stripe.closed) return fail_if_ended();
   if (stripe.message != nullptr) {
     chunk_through(stripe);
