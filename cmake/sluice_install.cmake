@@ -1,5 +1,5 @@
-# What `make install` installs: the archive, its headers, and the files by which CMake and
-# pkg-config find them. All of it may be moved afterwards.
+# What `make install` installs: the archive, its headers, the files by which CMake and pkg-config
+# find them, and the plugin for NCCL. All of it may be moved afterwards.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -7,6 +7,7 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/sluice)
 set(pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 install(TARGETS sluice EXPORT sluice_targets FILE_SET HEADERS)
+install(TARGETS nccl_net_sluice LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT sluice_targets FILE sluice_targets.cmake NAMESPACE sluice::
   DESTINATION ${package_dir})
 

@@ -28,16 +28,17 @@ MAY_INCLUDE = {
     "src/net/tcp": EVERYWHERE + ("sluice/engine.h", "src/base/", "src/net/tcp/") + NET,
     "src/topology": EVERYWHERE + ("src/topology/", "src/base/"),
     "src/net/plugin": EVERYWHERE + ("sluice/engine.h", "src/base/", "src/net/plugin/") + NET,
+    "src/net/striped": EVERYWHERE + ("src/base/", "src/net/striped/", "src/net/tcp/") + NET,
     "src/engine": ("sluice/", "src/engine/", "src/base/", "src/gpu/gpu.h") + NET,
     "src/library": ("sluice/", "src/"),
     "tools": ("sluice/", "src/", "tools/"),
     "plugins": ("sluice/", "src/", "plugins/"),
     "examples": ("sluice/",),
-    "tests": ("sluice/", "src/", "tools/", "tests/", "bench/"),
+    "tests": ("sluice/", "src/", "tools/", "plugins/", "tests/", "bench/"),
     "bench": ("sluice/", "src/", "tools/", "bench/"),
 }
 # Tests stand beside their module and may use doubles and implementations.
-TESTS_MAY_INCLUDE = ("sluice/", "src/", "tools/", "tests/")
+TESTS_MAY_INCLUDE = ("sluice/", "src/", "tools/", "plugins/", "tests/")
 
 # Libraries that only some folders may see.
 LIBRARIES = {
@@ -45,27 +46,33 @@ LIBRARIES = {
     "sodium": ("src/net", "src/engine", "src/library", "tests"),
     "CLI/": ("tools", "tests", "bench"),
     "nlohmann/": ("tools", "tests", "bench"),
-    "gtest/": ("src", "tools", "tests"),
-    "gmock/": ("src", "tools", "tests"),
+    "gtest/": ("src", "tools", "plugins", "tests"),
+    "gmock/": ("src", "tools", "plugins", "tests"),
     "benchmark/": ("bench",),
 }
 
 # The files that may name an identifier: everything else has one thread, no lock, no environment.
 ONLY_IN = [
     # plugin_environment: what NCCL and its plugins are told by is not ours to name.
+    # plugins/nccl/environment: NCCL's own variables, which are no settings of ours.
     (re.compile(r"\b(?:secure_)?getenv\b"), "the environment",
-     ("src/base/settings.cc", "src/net/plugin/plugin_environment.cc")),
+     ("src/base/settings.cc", "src/net/plugin/plugin_environment.cc",
+      "plugins/nccl/environment.cc")),
     (re.compile(r"\bstd::(?:\w*mutex|lock_guard|unique_lock|scoped_lock|call_once|once_flag)\b"
                 r"|\bpthread_(?:mutex|rwlock|spin)_\w+"), "locks",
      # plugin_library: a plugin is initialised once in a process, whichever engines use it.
      # plugin_log: plugins log from threads of their own.
+     # A striped channel's helpers share its queue; our plugin is called from several threads.
      ("src/base/log.cc", "src/library/progress_thread.cc", "src/net/plugin/plugin_library.cc",
-      "src/net/plugin/plugin_log.cc")),
+      "src/net/plugin/plugin_log.cc", "src/net/striped/striped_channel.h",
+      "src/net/striped/striped_channel.cc", "plugins/nccl/plugin.h", "plugins/nccl/plugin.cc")),
     (re.compile(r"\bstd::condition_variable\w*\b|\bpthread_cond_\w+"), "condition variables",
-     ("src/library/progress_thread.cc",)),
+     ("src/library/progress_thread.cc", "src/net/striped/striped_channel.h")),
     (re.compile(r"\bstd::(?:jthread|async|thread)\b(?!::hardware_concurrency)|\bpthread_create\b"),
-     "threads", ("src/library/progress_thread.cc", "src/net/tcp/chunk_pump.h",
-                 "src/net/tcp/chunk_pump.cc",
+     "threads", ("src/library/progress_thread.cc", "src/net/tcp/helper_thread.h",
+                 "src/net/tcp/helper_thread.cc", "src/net/tcp/chunk_pump.h",
+                 "src/net/tcp/chunk_pump.cc", "src/net/striped/striped_channel.h",
+                 "src/net/striped/striped_channel.cc",
                  # A case that registers beside sends, as NCCL's two proxy threads do.
                  "tools/probe/message_cases.cc")),
 ]

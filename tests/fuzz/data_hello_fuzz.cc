@@ -14,7 +14,7 @@ void run(std::span<const std::byte> input) {
 std::vector<Bytes> seeds() {
   const auto address = SocketAddress::numeric("10.0.0.1", 4000);
   const EncodedHandle handle = encode_handle({random_data_nonce(), *address, 0});
-  const auto hello = encode_hello({random_data_nonce(), 0});
+  const auto hello = encode_hello({random_data_nonce(), 0, 0});
   return {Bytes(handle.bytes.begin(), handle.bytes.begin() + static_cast<long>(handle.size)),
           Bytes(hello.begin(), hello.end())};
 }

@@ -36,5 +36,8 @@ echo "with every object:"
   -Wl,--no-whole-archive
 "$work/ping"
 
+echo "the plugin for NCCL:"
+nm -D --defined-only "$(find "$work/moved" -name libnccl-net-sluice.so)" | grep ncclNetPlugin_v11
+
 echo "the command:"
 "$work/moved/bin/sluice" --version

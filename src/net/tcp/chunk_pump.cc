@@ -1,13 +1,10 @@
 #include "src/net/tcp/chunk_pump.h"
 
-#include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-
-#include <system_error>
 
 #include "src/base/check.h"
 #include "src/base/log.h"
+#include "src/net/tcp/helper_thread.h"
 
 namespace sluice {
 namespace {
@@ -34,20 +31,10 @@ Result<std::unique_ptr<ChunkPump>> ChunkPump::create(std::unique_ptr<ChunkStream
 }
 
 Status ChunkPump::start() {
-  // A signal is the program's, never ours: the helper inherits a mask with all of them blocked.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  Status status;
-  try {
-    thread_ = std::thread([this] { run(); });
-  } catch (const std::system_error& error) {
-    status = Status::from_errno(error.code().value(), "a helper thread");
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (status.ok()) ::pthread_setname_np(thread_.native_handle(), options_.thread_name.c_str());
-  return status;
+  Result<std::thread> started = start_helper(options_.thread_name, [this] { run(); });
+  if (!started.ok()) return started.status();
+  thread_ = started.take();
+  return {};
 }
 
 ChunkPump::~ChunkPump() {

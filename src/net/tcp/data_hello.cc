@@ -90,6 +90,7 @@ std::array<std::byte, kHelloBytes> encode_hello(const DataHello& hello) {
   writer.u16(kDataVersion);
   writer.u16(hello.features);
   writer.bytes(hello.nonce);
+  writer.u64(hello.sender);
   SLUICE_CHECK(writer.ok(), "{} bytes", writer.written());
   return bytes;
 }
@@ -100,6 +101,7 @@ Result<DataHello> decode_hello(std::span<const std::byte, kHelloBytes> bytes) {
   DataHello hello;
   hello.features = reader.u16();
   hello.nonce = read_nonce(reader);
+  hello.sender = reader.u64();
   return hello;
 }
 

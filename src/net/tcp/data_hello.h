@@ -2,7 +2,7 @@
 // hello that a connecting sender begins with. Both are bytes of a peer: decoding checks all of it.
 //
 //   handle := { u32 magic "SLTH", u16 version, u16 abilities, 16 bytes nonce, u16 port, text host }
-//   hello  := { u32 magic "SLTD", u16 version, u16 features,  16 bytes nonce }
+//   hello  := { u32 magic "SLTD", u16 version, u16 features,  16 bytes nonce, u64 sender }
 //
 // Little-endian; text is a u16 length and that many bytes. The handle says what the receiver is
 // able to do, the hello what the sender makes of it on this connection.
@@ -46,6 +46,9 @@ Result<DataHandle> decode_handle(std::span<const std::byte> bytes);
 struct DataHello {
   DataNonce nonce;
   std::uint16_t features = 0;
+  // Where a handle takes several sockets: the same random number on all of one sender, so that two
+  // senders with the same handle are told apart. Otherwise 0.
+  std::uint64_t sender = 0;
 };
 inline constexpr std::size_t kHelloBytes = 64;
 std::array<std::byte, kHelloBytes> encode_hello(const DataHello& hello);

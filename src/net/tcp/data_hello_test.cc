@@ -77,15 +77,17 @@ TEST(DataHandle, RandomBytesNeverPass) {
 }
 
 TEST(DataHello, ComesBackAsItWas) {
-  const DataHello hello{.nonce = random_data_nonce(), .features = 0x1234};
+  const DataHello hello{
+      .nonce = random_data_nonce(), .features = 0x1234, .sender = 0x123456789abcdef0};
   const auto decoded = decode_hello(encode_hello(hello));
   ASSERT_TRUE(decoded.ok());
   EXPECT_TRUE(same_data_nonce(decoded->nonce, hello.nonce));
   EXPECT_EQ(decoded->features, 0x1234);
+  EXPECT_EQ(decoded->sender, 0x123456789abcdef0);
 }
 
 TEST(DataHello, WrongMagicAndVersionAreRefused) {
-  const auto good = encode_hello({.nonce = random_data_nonce(), .features = 0});
+  const auto good = encode_hello({.nonce = random_data_nonce(), .features = 0, .sender = 0});
   for (std::size_t at = 0; at < 6; ++at) {
     auto bad = good;
     bad[at] ^= std::byte{0x40};

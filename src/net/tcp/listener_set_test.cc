@@ -34,7 +34,7 @@ class ListenerSetTest : public ::testing::Test {
   }
   Fd knock_with(const DataNonce& nonce) const {
     Fd client = knock();
-    say(client, encode_hello({.nonce = nonce, .features = 0}));
+    say(client, encode_hello({.nonce = nonce, .features = 0, .sender = 0}));
     return client;
   }
   // Whether the other end has closed the connection.
@@ -88,7 +88,7 @@ TEST_F(ListenerSetTest, MatchesEachConnectionToItsNonce) {
 TEST_F(ListenerSetTest, AHelloInPiecesIsAHello) {
   set.add(entry);
   const Fd client = knock();
-  const auto hello = encode_hello({.nonce = entry.nonce, .features = 7});
+  const auto hello = encode_hello({.nonce = entry.nonce, .features = 7, .sender = 0});
   for (std::size_t i = 0; i < hello.size(); ++i) {
     EXPECT_FALSE(entry.socket.valid());
     say(client, std::span(hello).subspan(i, 1));

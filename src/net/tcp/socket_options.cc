@@ -119,6 +119,29 @@ Result<std::uint64_t> set_receive_buffer(int fd, std::uint64_t wanted, const Pat
   return receive_buffer_of(fd);
 }
 
+Result<ReceivingSocket> prepare_receiving(int fd, std::uint64_t wanted_buffer) {
+  if (Status status = set_no_delay(fd); !status.ok()) return status;
+  if (Status status = set_blocking(fd, true); !status.ok()) return status;
+  const Path path = path_of(fd);
+  const Result<std::uint64_t> buffer = set_receive_buffer(fd, wanted_buffer, path);
+  if (!buffer.ok()) return buffer.status();
+  return ReceivingSocket{path, *buffer};
+}
+
+Status notice_dead_peer(int fd) {
+  const int on = 1;
+  const int idle_s = 10;
+  const int interval_s = 5;
+  const int probes = 4;
+  if (::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == 0 &&
+      ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s)) == 0 &&
+      ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s)) == 0 &&
+      ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes)) == 0) {
+    return {};
+  }
+  return Status::from_errno(errno, "keepalive");
+}
+
 Status set_no_delay(int fd) {
   const int on = 1;
   if (::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0) return {};

@@ -52,6 +52,20 @@ inline constexpr std::uint64_t kShortPathReceiveBuffer = 768 << 10;
 // 0 for the kernel's tuning: also when net.core.rmem_max forbids so much that tuning is better.
 Result<std::uint64_t> set_receive_buffer(int fd, std::uint64_t wanted, const Path& path);
 
+// A socket that came in and passed its hello becomes one that receives chunks: no delay, blocking,
+// receive buffer. Returns what was found out on the way.
+struct ReceivingSocket {
+  Path path;
+  std::uint64_t buffer_bytes;  // 0: the kernel's tuning
+};
+Result<ReceivingSocket> prepare_receiving(int fd, std::uint64_t wanted_buffer);
+
+// A peer whose host has vanished breaks the connection within half a minute, as long as nothing of
+// ours is unacknowledged; otherwise when the kernel gives up sending it again (tcp_retries2, about
+// 15 minutes). Not TCP_USER_TIMEOUT: it also breaks the connection to a peer that lives and, for
+// good reason, does not read.
+Status notice_dead_peer(int fd);
+
 Status set_no_delay(int fd);
 Status set_blocking(int fd, bool on);
 

@@ -39,15 +39,12 @@ Result<std::unique_ptr<RecvChannel>> TcpListener::make_channel() {
                   fmt::format("the sender at {} wants features {:#x}", entry_.remote.to_string(),
                               entry_.hello.features));
   }
-  const int fd = entry_.socket.get();
-  if (Status status = set_no_delay(fd); !status.ok()) return status;
-  if (Status status = set_blocking(fd, true); !status.ok()) return status;
-  const Path path = path_of(fd);
-  const Result<std::uint64_t> buffer =
-      set_receive_buffer(fd, net_.options_.receive_buffer_bytes, path);
-  if (!buffer.ok()) return buffer.status();
+  const Result<ReceivingSocket> socket =
+      prepare_receiving(entry_.socket.get(), net_.options_.receive_buffer_bytes);
+  if (!socket.ok()) return socket.status();
   SLUICE_LOG(kInfo, "tcp", "channel {} from {}: rtt {} us, receive buffer {} bytes (0: automatic)",
-             net_.channels_.channels_made, entry_.remote.to_string(), path.rtt_us, *buffer);
+             net_.channels_.channels_made, entry_.remote.to_string(), socket->path.rtt_us,
+             socket->buffer_bytes);
   return TcpRecvChannel::create(net_.channels_, std::move(entry_.socket), entry_.remote);
 }
 

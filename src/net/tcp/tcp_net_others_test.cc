@@ -15,7 +15,8 @@ TEST_F(TcpNetTest, StrangersOnThePortDisturbNobody) {
     strangers.push_back(knock(listener->handle(), {}));
     strangers.push_back(knock(listener->handle(), garbage));
     strangers.push_back(
-        knock(listener->handle(), encode_hello({.nonce = random_data_nonce(), .features = 0})));
+        knock(listener->handle(),
+              encode_hello({.nonce = random_data_nonce(), .features = 0, .sender = 0})));
   }
   strangers.push_back(knock(listener->handle(), std::span(garbage).first(3)));
   auto connector = there->connect(0, listener->handle());
@@ -35,8 +36,8 @@ TEST_F(TcpNetTest, StrangersOnThePortDisturbNobody) {
 TEST_F(TcpNetTest, AFeatureThatTheListenerDidNotOfferIsRefused) {
   auto listener = listen();
   const auto handle = decode_handle(listener->handle());
-  const Fd client =
-      knock(listener->handle(), encode_hello({.nonce = handle->nonce, .features = 0x8000}));
+  const Fd client = knock(listener->handle(),
+                          encode_hello({.nonce = handle->nonce, .features = 0x8000, .sender = 0}));
   Status failure;
   ASSERT_EQ(accept(*listener, failure), MakeAnswer::kFailed);
   EXPECT_EQ(failure.code(), StatusCode::kProtocol);
