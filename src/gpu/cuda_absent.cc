@@ -1,0 +1,12 @@
+// In place of the CUDA files where the build has no nvcc.
+#include "src/gpu/cuda_gpu.h"
+
+namespace sluice {
+
+std::string describe_cuda() { return "built without CUDA (no nvcc when it was configured)"; }
+
+Result<std::unique_ptr<Gpu>> open_cuda_gpu(const CudaGpuOptions&) {
+  return Status(StatusCode::kUnavailable, "no GPU: " + describe_cuda());
+}
+
+}  // namespace sluice
