@@ -30,8 +30,10 @@ SIZES = {"64 KiB": 64 * KIB, "256 KiB": 256 * KIB, "1 MiB": MIB, "64 MiB": 64 * 
 RAW_BYTES = 3 * GIB
 RAW_VARIANTS = [(connections, rcvbuf) for connections in (1, 2, 4) for rcvbuf in (0, 768 * KIB)]
 
-# How many times iperf3 -P1 a message size has to reach, besides 64 MiB.
-IPERF_BARS = [("1 MiB", 3.0), ("256 KiB", 2.3), ("64 KiB", 1.3)]
+SLUICE_BY_REFERENCE = "sluice by reference"  # With send_by_reference=1.
+
+# How many times iperf3 -P1 a message size has to reach.
+IPERF_BARS = [("64 MiB", 3.5), ("1 MiB", 3.0), ("256 KiB", 2.3), ("64 KiB", 1.3)]
 
 
 class Failure(Exception):
@@ -49,9 +51,9 @@ class Children:
         self._running.append(child)
         return child
 
-    def run(self, command):
+    def run(self, command, **options):
         """The standard output of `command`, which must succeed."""
-        child = self.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        child = self.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
         try:
             out, err = child.communicate(timeout=RUN_LIMIT_S)
         except subprocess.TimeoutExpired:
@@ -98,23 +100,26 @@ class Programs:
                 return path
         raise Failure(f"{os.path.join(build, places[0])} is missing: build first (make build)")
 
-    def _perf_local(self, *options):
+    def _perf_local(self, *options, environment=None):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "perf.json")
-            self._children.run([self._sluice, "perf", "local", "--json", path, *options])
+            self._children.run([self._sluice, "perf", "local", "--json", path, *options],
+                               env={**os.environ, **(environment or {})})
             with open(path, encoding="utf-8") as file:
                 document = json.load(file)
         self.machine, self.settings = document["machine"], document["settings"]
         return {row["size_bytes"]: row for row in document["results"]}
 
-    def sluice_bulk(self):
+    def sluice_bulk(self, by_reference=False):
         sizes = ",".join(str(size) for size in SIZES.values())
         rows = self._perf_local("--size", sizes, "--channels", str(self._channels),
-                                "--phase-ms", "800")
+                                "--phase-ms", "800",
+                                environment={"SLUICE_SEND_BY_REFERENCE": str(int(by_reference))})
+        program = SLUICE_BY_REFERENCE if by_reference else "sluice"
         figures = {}
         for name, size in SIZES.items():
-            figures[f"sluice {name} GB/s"] = rows[size]["gbytes_per_s"]
-            figures[f"sluice {name} CPU-s/GB"] = rows[size]["cpu_s_per_gb"]
+            figures[f"{program} {name} GB/s"] = rows[size]["gbytes_per_s"]
+            figures[f"{program} {name} CPU-s/GB"] = rows[size]["cpu_s_per_gb"]
         return figures
 
     def sluice_pingpong(self):
@@ -163,7 +168,8 @@ def raw_name(connections, rcvbuf):
 
 def measure(programs, rounds):
     """{figure: [one value a round]}"""
-    tasks = [programs.sluice_bulk, programs.sluice_pingpong, programs.raw_pingpong,
+    tasks = [programs.sluice_bulk, lambda: programs.sluice_bulk(by_reference=True),
+             programs.sluice_pingpong, programs.raw_pingpong,
              programs.sluice_pingpong_thread,
              lambda: programs.iperf("iperf3 -P1", "-P1"),
              lambda: programs.iperf("iperf3 -P4 -l 1M", "-P4", "-l", "1M")]
@@ -200,10 +206,12 @@ def make_ratios(medians):
     large = medians["sluice 64 MiB GB/s"]
     add(f"64 MiB: sluice / {best} (the best raw)", large / medians[f"{best} GB/s"], "at least",
         0.95)
-    add("64 MiB: sluice / iperf3 -P1", large / medians["iperf3 -P1 GB/s"], "at least", 3.5)
-    for size, bar in IPERF_BARS:
-        add(f"{size}: sluice / iperf3 -P1",
-            medians[f"sluice {size} GB/s"] / medians["iperf3 -P1 GB/s"], "at least", bar)
+    add(f"64 MiB: {SLUICE_BY_REFERENCE} / the best raw",
+        medians[f"{SLUICE_BY_REFERENCE} 64 MiB GB/s"] / medians[f"{best} GB/s"])
+    for program in ("sluice", SLUICE_BY_REFERENCE):
+        for size, bar in IPERF_BARS:
+            add(f"{size}: {program} / iperf3 -P1",
+                medians[f"{program} {size} GB/s"] / medians["iperf3 -P1 GB/s"], "at least", bar)
     add("64 MiB: sluice / iperf3 -P4 -l 1M", large / medians["iperf3 -P4 -l 1M GB/s"])
     add("64 MiB: CPU per GB, sluice / the best raw",
         medians["sluice 64 MiB CPU-s/GB"] / medians[f"{best} CPU-s/GB"], "at most", 1.1)

@@ -31,6 +31,7 @@ struct Options {
   // The tcp Net.
   std::string congestion_control = "auto";  // auto, system, or a name the kernel knows.
   std::uint64_t receive_buffer_bytes = 0;   // Per data socket; 0: 768 KiB nearby, else automatic.
+  std::uint32_t send_by_reference = 0;      // 1: long chunks are sent without copying them.
 
   // Limits.
   std::uint32_t max_peers = 256;

@@ -78,6 +78,10 @@ constexpr Row<Options> kRows[] = {
       "Receive buffer of a data socket; 0 is 768 KiB on short paths, where data then stays in the "
       "cache, and the kernel's automatic size on long ones."},
      &Options::receive_buffer_bytes},
+    {{"send_by_reference", "SLUICE_SEND_BY_REFERENCE", "", "", 0, 1, "",
+      "1 sends long chunks without copying them, faster by a fifth on one host; the memory of a "
+      "send that has failed must then be left alone until the peer is lost at both ends."},
+     &Options::send_by_reference},
     {{"max_peers", "SLUICE_MAX_PEERS", "", "", 1, 65536, "",
       "Peers at a time; more are refused. Memory is set aside for each that is connected."},
      &Options::max_peers},

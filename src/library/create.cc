@@ -62,6 +62,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const Options& options) {
   tcp.bind_host = options.listen_host;
   tcp.congestion_control = options.congestion_control;
   tcp.receive_buffer_bytes = options.receive_buffer_bytes;
+  tcp.send_by_reference = options.send_by_reference != 0;
   tcp.spin_us = options.spin_us;
   tcp.window = options.window;
   tcp.hello_timeout = from_ms(options.handshake_timeout_ms);

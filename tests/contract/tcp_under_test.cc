@@ -62,7 +62,10 @@ std::vector<NetFactory> tcp_nets() {
   helpers_only.inline_bytes = 0;
   helpers_only.spin_us = 0;
   helpers_only.window = 3;
-  return {factory("Tcp", TcpNetOptions{}), factory("TcpHelpersOnly", helpers_only)};
+  TcpNetOptions by_reference;
+  by_reference.send_by_reference = true;
+  return {factory("Tcp", TcpNetOptions{}), factory("TcpHelpersOnly", helpers_only),
+          factory("TcpByReference", by_reference)};
 }
 
 std::vector<NetFactory> every_net() {

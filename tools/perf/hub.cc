@@ -62,7 +62,11 @@ std::optional<PeerEvent> Hub::take_stranger() {
 }
 
 Result<Region> Hub::allocate(std::size_t bytes, Memory kind) {
-  Result<Buffer> buffer = Buffer::allocate(bytes, kind);
+  // The peers must not take us for dead meanwhile.
+  constexpr std::size_t kLong = 256u << 20;
+  std::function<Status()> meanwhile;
+  if (bytes >= kLong) meanwhile = [this] { return pass(std::chrono::microseconds(0)); };
+  Result<Buffer> buffer = Buffer::allocate(bytes, kind, meanwhile);
   if (!buffer.ok()) return buffer.status();
   Result<RegionId> id{RegionId{}};
   driver_->run([&](Engine& engine) {

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kHugePage = 2u << 20;
 constexpr std::size_t kPage = 4096;
+constexpr std::size_t kPiece = 64u << 20;
 
 }  // namespace
 
@@ -22,7 +23,8 @@ MemoryChoice choose_memory(int gpu) {
 
 const char* to_string(Memory kind) { return kind == Memory::kHost ? "host" : "cuda"; }
 
-Result<Buffer> Buffer::allocate(std::size_t bytes, Memory kind) {
+Result<Buffer> Buffer::allocate(std::size_t bytes, Memory kind,
+                                const std::function<Status()>& meanwhile) {
   if (kind != Memory::kHost) {
     return Status(StatusCode::kUnavailable,
                   fmt::format("no {} memory on this machine", to_string(kind)));
@@ -36,9 +38,14 @@ Result<Buffer> Buffer::allocate(std::size_t bytes, Memory kind) {
   }
   // Refused where the kernel has no huge pages: slower by a few percent, no error.
   ::madvise(base, length, MADV_HUGEPAGE);
-  auto* data = static_cast<std::byte*>(base);
-  for (std::size_t at = 0; at < length; at += kPage) data[at] = std::byte{1};
-  return Buffer(std::span(data, length), kind);
+  Buffer buffer(std::span(static_cast<std::byte*>(base), length), kind);
+  for (std::size_t at = 0; at < length; at += kPage) {
+    buffer.bytes_[at] = std::byte{1};
+    if (meanwhile && at % kPiece == 0) {
+      if (Status status = meanwhile(); !status.ok()) return status;
+    }
+  }
+  return buffer;
 }
 
 Buffer::Buffer(Buffer&& other) noexcept

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -27,8 +28,10 @@ struct MemoryChoice {
 class Buffer {
  public:
   Buffer() = default;
-  // kUnavailable: the kernel refuses so much.
-  static Result<Buffer> allocate(std::size_t bytes, Memory kind);
+  // kUnavailable: the kernel refuses so much. Touching gigabytes takes seconds: `meanwhile` is
+  // called every 64 MiB, and what it says when not OK is the answer.
+  static Result<Buffer> allocate(std::size_t bytes, Memory kind,
+                                 const std::function<Status()>& meanwhile = {});
 
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;

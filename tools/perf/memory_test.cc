@@ -25,6 +25,18 @@ TEST(Buffer, IsPageAlignedTouchedAndMovable) {
   EXPECT_EQ(other.bytes().back(), std::byte{7});
 }
 
+TEST(Buffer, LetsOthersWorkWhileItTouches) {
+  int calls = 0;
+  const auto count = [&]() -> Status {
+    return ++calls == 2 ? Status(StatusCode::kClosed, "") : Status();
+  };
+  EXPECT_TRUE(Buffer::allocate(64u << 20, Memory::kHost, count).ok());
+  EXPECT_EQ(calls, 1);
+  const Result<Buffer> stopped = Buffer::allocate(256u << 20, Memory::kHost, count);
+  EXPECT_EQ(stopped.status().code(), StatusCode::kClosed);
+  EXPECT_EQ(calls, 2);
+}
+
 TEST(Buffer, RefusalSaysHowMuch) {
   const Result<Buffer> huge = Buffer::allocate(std::size_t{1} << 60, Memory::kHost);
   ASSERT_FALSE(huge.ok());

@@ -16,6 +16,10 @@ namespace {
 // this long: on a slow network the engine need not wait for most of a window.
 constexpr Nanoseconds kLongestSilence = from_ms(5);
 
+// How long a channel that is given up holds memory that the peer may still be reading. A peer that
+// lives closes its end sooner.
+constexpr Nanoseconds kLongestHold = from_ms(200);
+
 }  // namespace
 
 ChunkPump::ChunkPump(std::unique_ptr<ChunkStream> stream, Doorbell& doorbell, PumpOptions options)
@@ -57,7 +61,7 @@ PostAnswer ChunkPump::post(std::byte* at_byte, std::uint64_t bytes) {
   SLUICE_CHECK(bytes <= kLargestTcpChunk, "{}: chunk of {} bytes", options_.name, bytes);
   if (ending() || ended_.load(std::memory_order_acquire)) return PostAnswer::kFailed;
   if (in_flight() >= options_.window) return PostAnswer::kBusy;
-  at(posted_) = Chunk{at_byte, bytes, 0};
+  at(posted_) = Chunk{at_byte, bytes};
   ++posted_;
   return PostAnswer::kPosted;
 }
@@ -73,6 +77,7 @@ bool ChunkPump::move_inline() {
   if (next != handed_.load(std::memory_order_relaxed) || next == posted_ || ending()) return false;
   switch (stream_->move(at(next), ChunkStream::Wait::kNo)) {
     case Move::kAll:
+      stream_->settle();
       // finished_ first: the helper must never see a handed_ that is ahead of it.
       finished_.store(next + 1, std::memory_order_seq_cst);
       handed_.store(next + 1, std::memory_order_seq_cst);
@@ -80,8 +85,8 @@ bool ChunkPump::move_inline() {
     case Move::kNotYet:
       return false;
     case Move::kFailed:
-      inline_failure_ = stream_->failure();
-      SLUICE_LOG(kWarning, "tcp", "{}: {}", options_.name, inline_failure_.to_string());
+      own_failure_ = stream_->failure();
+      SLUICE_LOG(kWarning, "tcp", "{}: {}", options_.name, own_failure_.to_string());
       end();
       return false;
   }
@@ -95,9 +100,25 @@ TestAnswer ChunkPump::test_oldest(std::uint64_t& bytes) {
   const bool ended = ended_.load(std::memory_order_seq_cst);
   const bool done = oldest < finished_.load(std::memory_order_seq_cst);
   if (!done && !ended) return TestAnswer::kPending;
+  const Release released = stream_->release(at(oldest));
+  if (released == Release::kNotYet && !held_too_long()) return TestAnswer::kPending;
+  if (done && released == Release::kFailed && failure().ok()) {
+    own_failure_ = {StatusCode::kPeerLost,
+                    "the peer closed the connection before it had what was sent"};
+    SLUICE_LOG(kWarning, "tcp", "{}: {}", options_.name, own_failure_.to_string());
+    end();
+  }
   bytes = at(oldest).moved;
   reported_.store(oldest + 1, std::memory_order_relaxed);
-  return done ? TestAnswer::kDone : TestAnswer::kFailed;
+  return done && released == Release::kReleased ? TestAnswer::kDone : TestAnswer::kFailed;
+}
+
+// Whoever waits for memory of a channel that has ended does not wait for ever.
+bool ChunkPump::held_too_long() {
+  if (!ending() && !ended_.load(std::memory_order_relaxed)) return false;
+  const Nanoseconds now = SystemClock().now();
+  if (held_until_ == 0) held_until_ = now + kLongestHold;
+  return now >= held_until_;
 }
 
 void ChunkPump::abort() {
@@ -109,7 +130,7 @@ void ChunkPump::abort() {
 }
 
 Status ChunkPump::failure() const {
-  if (!inline_failure_.ok()) return inline_failure_;
+  if (!own_failure_.ok()) return own_failure_;
   if (aborted_) return {StatusCode::kClosed, "the channel was aborted"};
   if (ended_.load(std::memory_order_acquire)) return stream_->failure();
   return {};
@@ -137,6 +158,7 @@ void ChunkPump::run() {
       }
       break;
     }
+    if (next + 1 == handed_.load(std::memory_order_relaxed)) stream_->settle();
     finish(next + 1);
   }
   ended_.store(true, std::memory_order_seq_cst);

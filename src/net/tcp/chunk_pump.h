@@ -77,6 +77,7 @@ class ChunkPump {
   // Engine thread.
   [[nodiscard]] std::uint64_t reported() const { return reported_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool ending() const { return ending_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool held_too_long();
   void end();
   void wake_helper();
 
@@ -98,7 +99,8 @@ class ChunkPump {
   alignas(64) std::atomic<std::uint64_t> handed_{0};
   std::atomic<std::uint64_t> reported_{0};
   std::uint64_t posted_ = 0;
-  Status inline_failure_;
+  Status own_failure_;          // Found by the engine thread.
+  Nanoseconds held_until_ = 0;  // See held_too_long().
   bool aborted_ = false;
   std::atomic<bool> ending_{false};
   // Written by the helper, and by the engine thread while it owns the stream:

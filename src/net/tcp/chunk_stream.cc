@@ -4,12 +4,16 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "src/base/bytes.h"
 
 namespace sluice {
 namespace {
+
+// A long stream is acknowledged every so many chunks: half of the usual window.
+constexpr std::uint32_t kMostOwed = 8;
 
 // How many bytes of `moved` belong to a part of `room` bytes, taken off `moved`.
 std::size_t take(std::size_t& moved, std::size_t room) {
@@ -20,14 +24,17 @@ std::size_t take(std::size_t& moved, std::size_t room) {
 
 }  // namespace
 
-void ChunkStream::shut_down() const { ::shutdown(socket_.get(), SHUT_RDWR); }
+void ChunkStream::shut_down() { ::shutdown(socket_.get(), SHUT_RDWR); }
+
+void SendStream::encode_header(const Chunk& chunk, std::uint32_t flags) {
+  ByteWriter writer(header_);
+  writer.u32(static_cast<std::uint32_t>(chunk.bytes));
+  writer.u32(number_);
+  writer.u32(flags);
+}
 
 Move SendStream::move(Chunk& chunk, Wait wait) {
-  if (header_bytes_ == 0) {
-    ByteWriter writer(header_);
-    writer.u32(static_cast<std::uint32_t>(chunk.bytes));
-    writer.u32(number_);
-  }
+  if (header_bytes_ == 0) encode_header(chunk, 0);
   const int flags = MSG_NOSIGNAL | (wait == Wait::kYes ? 0 : MSG_DONTWAIT);
   for (;;) {
     iovec parts[2] = {{header_.data() + header_bytes_, kHeaderBytes - header_bytes_},
@@ -54,7 +61,8 @@ Move SendStream::move(Chunk& chunk, Wait wait) {
 }
 
 Move RecvStream::move(Chunk& chunk, Wait wait) {
-  const int flags = wait == Wait::kYes ? 0 : MSG_DONTWAIT;
+  // What is owed is told before blocking: the peer's next chunk may wait for it.
+  bool may_block = wait == Wait::kYes && owed_ == 0;
   for (;;) {
     if (header_bytes_ == kHeaderBytes && !checked_) {
       if (check_header(chunk) == Move::kFailed) return Move::kFailed;
@@ -72,11 +80,16 @@ Move RecvStream::move(Chunk& chunk, Wait wait) {
     msghdr message{};
     message.msg_iov = parts;
     message.msg_iovlen = checked_ ? 2 : 1;
-    const ssize_t received = ::recvmsg(fd(), &message, flags);
+    const ssize_t received = ::recvmsg(fd(), &message, may_block ? 0 : MSG_DONTWAIT);
     if (received == 0) return end_of_stream(chunk);
     if (received < 0) {
       if (errno == EINTR) continue;
-      if (errno == EAGAIN) return Move::kNotYet;
+      if (errno == EAGAIN) {
+        settle();
+        if (wait == Wait::kNo) return Move::kNotYet;
+        may_block = true;
+        continue;
+      }
       return fail(Status::from_errno(
           errno, fmt::format("receive of chunk {}, {} bytes of it arrived", number_, chunk.moved)));
     }
@@ -94,6 +107,7 @@ Move RecvStream::check_header(const Chunk& chunk) {
   ByteReader reader(header_);
   length_ = reader.u32();
   const std::uint32_t number = reader.u32();
+  wanted_ = (reader.u32() & kAcknowledge) != 0;
   if (number != number_ || length_ > kLargestTcpChunk) {
     return fail(Status(
         StatusCode::kProtocol,
@@ -114,7 +128,15 @@ Move RecvStream::finish_chunk() {
   next_header_bytes_ = 0;
   checked_ = false;
   ++number_;
+  if (wanted_ && ++owed_ >= kMostOwed) settle();
   return Move::kAll;
+}
+
+// A byte that does not fit, because the peer reads none, is tried again with the next chunk.
+void RecvStream::settle() {
+  if (owed_ == 0) return;
+  const auto count = static_cast<std::uint8_t>(std::min(owed_, 255u));
+  if (::send(fd(), &count, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1) owed_ -= count;
 }
 
 Move RecvStream::end_of_stream(const Chunk& chunk) {

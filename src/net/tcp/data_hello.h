@@ -27,6 +27,9 @@ bool same_data_nonce(const DataNonce& a, const DataNonce& b);
 
 inline constexpr std::uint16_t kDataVersion = 1;
 
+// Of a handle's abilities: chunks with the flag kAcknowledge are acknowledged.
+inline constexpr std::uint16_t kAcknowledges = 1;
+
 struct DataHandle {
   DataNonce nonce;
   SocketAddress address;

@@ -23,10 +23,11 @@ PumpOptions pump_options(ChannelContext& context, char direction, const SocketAd
 
 }  // namespace
 
-Result<std::unique_ptr<SendChannel>> TcpSendChannel::create(ChannelContext& context, Fd socket,
+Result<std::unique_ptr<SendChannel>> TcpSendChannel::create(ChannelContext& context,
+                                                            std::unique_ptr<ChunkStream> stream,
                                                             const SocketAddress& remote) {
-  auto pump = ChunkPump::create(std::make_unique<SendStream>(std::move(socket)), context.doorbell,
-                                pump_options(context, 's', remote));
+  auto pump =
+      ChunkPump::create(std::move(stream), context.doorbell, pump_options(context, 's', remote));
   if (!pump.ok()) return pump.status();
   return std::unique_ptr<SendChannel>(new TcpSendChannel(context, pump.take()));
 }

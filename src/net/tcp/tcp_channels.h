@@ -34,8 +34,9 @@ struct ChannelContext {
 
 class TcpSendChannel final : public SendChannel {
  public:
-  // `socket` is connected, blocking, and past its hello.
-  static Result<std::unique_ptr<SendChannel>> create(ChannelContext& context, Fd socket,
+  // The stream's socket is connected, blocking, and past its hello.
+  static Result<std::unique_ptr<SendChannel>> create(ChannelContext& context,
+                                                     std::unique_ptr<ChunkStream> stream,
                                                      const SocketAddress& remote);
 
   PostAnswer post(const std::byte* from, std::uint64_t bytes, NetMemory& memory) override;

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "src/base/log.h"
+#include "src/net/tcp/reference_stream.h"
 #include "src/net/tcp/socket_options.h"
 
 namespace sluice {
@@ -49,15 +50,8 @@ MakeAnswer TcpConnector::connect(std::unique_ptr<SendChannel>& channel, Status& 
   if (answer == MakeAnswer::kMade) answer = say_hello();
   if (answer == MakeAnswer::kMade) {
     net_.wake_.remove(socket_.get());
-    failure_ = set_blocking(socket_.get(), true);
-    if (failure_.ok()) {
-      auto made = TcpSendChannel::create(net_.channels_, std::move(socket_), remote_);
-      if (made.ok()) {
-        channel = made.take();
-        return MakeAnswer::kMade;
-      }
-      failure_ = made.status();
-    }
+    failure_ = make_channel(channel);
+    if (failure_.ok()) return MakeAnswer::kMade;
     answer = MakeAnswer::kFailed;
   }
   if (answer == MakeAnswer::kFailed) {
@@ -65,6 +59,21 @@ MakeAnswer TcpConnector::connect(std::unique_ptr<SendChannel>& channel, Status& 
     socket_.reset();
   }
   return answer;
+}
+
+Status TcpConnector::make_channel(std::unique_ptr<SendChannel>& channel) {
+  if (Status status = set_blocking(socket_.get(), true); !status.ok()) return status;
+  std::unique_ptr<ChunkStream> stream;
+  if (by_reference_) {
+    auto made = ReferenceStream::create(std::move(socket_), net_.wake_);
+    if (!made.ok()) return made.status();
+    stream = made.take();
+  } else {
+    stream = std::make_unique<SendStream>(std::move(socket_));
+  }
+  auto made = TcpSendChannel::create(net_.channels_, std::move(stream), remote_);
+  if (made.ok()) channel = made.take();
+  return made.status();
 }
 
 MakeAnswer TcpConnector::finish_connect() {

@@ -17,17 +17,22 @@ class TcpConnector final : public Connector {
 
  private:
   TcpConnector(TcpNet& net, const DataHandle& handle)
-      : net_(net), remote_(handle.address), hello_(encode_hello({.nonce = handle.nonce})) {}
+      : net_(net),
+        remote_(handle.address),
+        by_reference_(net.options_.send_by_reference && (handle.abilities & kAcknowledges) != 0),
+        hello_(encode_hello({.nonce = handle.nonce})) {}
 
   Status open();                // Begins to connect.
   MakeAnswer finish_connect();  // kMade: connected.
   void configure();
   MakeAnswer say_hello();  // kMade: said.
+  Status make_channel(std::unique_ptr<SendChannel>& channel);
 
   enum class State : std::uint8_t { kConnecting, kGreeting };
 
   TcpNet& net_;
   SocketAddress remote_;
+  const bool by_reference_;
   std::string system_congestion_control_;
   std::array<std::byte, kHelloBytes> hello_;
   std::size_t hello_bytes_ = 0;  // Sent so far.

@@ -16,7 +16,9 @@ Result<std::unique_ptr<Listener>> TcpListener::create(TcpNet& net, std::string_v
 }
 
 TcpListener::TcpListener(TcpNet& net, const SocketAddress& address)
-    : net_(net), handle_(encode_handle({.nonce = entry_.nonce, .address = address})) {
+    : net_(net),
+      handle_(
+          encode_handle({.nonce = entry_.nonce, .address = address, .abilities = kAcknowledges})) {
   net_.listeners_.add(entry_);
 }
 

@@ -26,6 +26,7 @@ struct TcpNetOptions {
   std::uint32_t spin_us = 100;              // How long an idle helper yields before it sleeps.
   std::uint32_t window = 16;                // Chunks in flight on a channel, 1 to 64.
   std::uint64_t inline_bytes = 128 << 10;   // Up to this, a lone chunk moves without a helper.
+  bool send_by_reference = false;           // Long chunks are not copied: reference_stream.h.
   Nanoseconds hello_timeout = from_ms(5000);
 };
 
