@@ -36,7 +36,7 @@ MEASURE_LIMIT_S = 460  # For everything; what does not fit is left out and named
 
 
 def prepare(folder):
-    """Builds the programs so that they need nothing but the C library, and lays them in `folder`."""
+    """Builds programs that need nothing but the C library, and lays them in `folder`."""
     build = folder / "build"
     sodium = glob.glob("/usr/lib/*/libsodium.a")
     static = STATIC + [f"-Dpkgcfg_lib_sodium_sodium={path}" for path in sodium[:1]]
@@ -55,7 +55,7 @@ class Run:
         self.end = time.monotonic() + MEASURE_LIMIT_S
         self.failed, self.left_out, self.summary = [], [], {}
         # Client and server: two GPUs where there are two.
-        self.ends = "0,1" if gpus > 1 else "0,0"
+        self.ends = ["--gpu", "0", "--server-gpu", "1" if gpus > 1 else "0"]
 
     def call(self, name, command, limit_s, required=True, **options):
         """Runs a program, its output in out/name; its output, or None when it failed."""
@@ -81,10 +81,11 @@ class Run:
         self.call("machine.txt", ["bash", "-c", "nvidia-smi; nvidia-smi topo -m; lscpu; uname -a; "
                                   "cat /proc/sys/net/ipv4/tcp_congestion_control; free -g"], 30,
                   required=False)
-        names = self.call("gpus.txt", ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], 20)
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        names = self.call("gpus.txt", query, 20)
         self.summary["gpus"] = (names or "").split("\n")[:-1]
         self.summary["cores"] = os.cpu_count()
-        self.summary["ends"] = f"client and server on GPU {self.ends}"
+        self.summary["ends"] = "client on GPU 0, server on GPU " + self.ends[3]
 
     def tests(self):
         text = self.call("gpu_test.txt", [self.programs / "gpu_test"], 120)
@@ -113,12 +114,15 @@ class Run:
         """Rows by size of one `sluice perf local`."""
         report = self.out / f"{name}.json"
         text = self.call(f"{name}.txt",
-                         [self.programs / "sluice", "perf", "local", "--gpu", self.ends,
-                          "--channels", channels, "--size", ",".join(map(str, sizes)),
-                          "--json", report, *more], 90)
+                         [self.programs / "sluice", "perf", "local", *self.ends, "--channels",
+                          channels, "--size", ",".join(map(str, sizes)), "--json", report, *more],
+                         90)
         if text is None:
             return {}
-        return {row["size_bytes"]: row for row in json.loads(report.read_text())["results"]}
+        rows = json.loads(report.read_text())["results"]
+        if any(row["memory"] != "cuda" for row in rows):
+            self.failed.append(f"{name}: it measured host memory")
+        return {row["size_bytes"]: row for row in rows}
 
     def raw(self, name, connections):
         text = self.call(f"{name}.txt",
@@ -162,9 +166,9 @@ class Run:
         """A matrix product on GPU 0 with and without a transfer beside it, in turns."""
         text = self.call("beside.txt",
                          [sys.executable, ROOT / "bench/gpu_beside.py", "--",
-                          self.programs / "sluice", "perf", "local", "--gpu", self.ends,
-                          "--channels", "8", "--size", "64M", "--phase-ms", "3000", "--verify",
-                          "none"], 90, required=False)
+                          self.programs / "sluice", "perf", "local", *self.ends, "--channels",
+                          "8", "--size", "64M", "--phase-ms", "3000", "--verify", "none"], 90,
+                         required=False)
         if text is not None:
             self.summary["beside"] = json.loads(text.strip().split("\n")[-1])
             self.show("matrix product beside a transfer", self.summary["beside"])

@@ -220,6 +220,13 @@ Result<std::unique_ptr<Gpu>> open_cuda_gpu(const CudaGpuOptions& options) {
   return std::unique_ptr<Gpu>(std::move(gpu));
 }
 
+std::uint32_t count_cuda_gpus() {
+  auto driver = CudaDriver::load();
+  int count = 0;
+  if (driver.ok()) driver->cuDeviceGetCount(&count);
+  return static_cast<std::uint32_t>(count);
+}
+
 std::string describe_cuda() {
   auto driver = CudaDriver::load();
   if (!driver.ok()) return std::string(driver.status().message());

@@ -26,6 +26,9 @@ struct CudaGpuOptions {
 // kUnavailable: built without CUDA, no driver, no device; kInvalidArgument: no such device.
 Result<std::unique_ptr<Gpu>> open_cuda_gpu(const CudaGpuOptions& options);
 
+// GPUs that open_cuda_gpu() can open: 0 without CUDA or driver.
+[[nodiscard]] std::uint32_t count_cuda_gpus();
+
 // What this build and this machine have, in one line: "CUDA 13.0, 2 GPUs: NVIDIA H200, ...", "no
 // CUDA driver: ...", "built without CUDA". Loads the driver.
 [[nodiscard]] std::string describe_cuda();
