@@ -37,13 +37,14 @@ MEASURE_LIMIT_S = 460  # For everything; what does not fit is left out and named
 
 def prepare(folder):
     """Builds programs that need nothing but the C library, and lays them in `folder`."""
-    build = folder / "build"
+    build = folder.with_name(folder.name + "-tree")
     sodium = glob.glob("/usr/lib/*/libsodium.a")
     static = STATIC + [f"-Dpkgcfg_lib_sodium_sodium={path}" for path in sodium[:1]]
     subprocess.run(["cmake", "-S", ROOT, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
                     *static], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["nice", "-n", "5", "ninja", "-C", build, *PROGRAMS], check=True)
     for program in PROGRAMS.values():
+        folder.mkdir(exist_ok=True)
         target = folder / pathlib.Path(program).name
         subprocess.run(["strip", "-o", target, build / program], check=True)
         print(f"{target}: {target.stat().st_size >> 10} KiB")
