@@ -105,7 +105,7 @@ class Run:
             self.call(f"{kind}.txt", [tool, "--tool", kind, "--error-exitcode", "9",
                                       self.programs / "gpu_test",
                                       "--gtest_filter=*cuda_auto:*cuda_kernel:*one_sm"
-                                      ":-*LongerThanTheList*"], 100)
+                                      ":-*LongerThanTheList*"], 75)
 
     def kernels(self):
         self.call("bench_gpu.txt", [self.programs / "bench_gpu", "0", self.out / "bench_gpu.jsonl"],
@@ -137,7 +137,7 @@ class Run:
         for round_number in range(rounds):
             for count in channels:
                 name = f"perf_{count}_channels_{round_number}"
-                for size, row in self.perf(name, count, LARGE, "--phase-ms", 400).items():
+                for size, row in self.perf(name, count, LARGE, "--phase-ms", 250).items():
                     rates.setdefault((count, size), []).append(row["gbytes_per_s"])
                 rate = self.raw(f"raw_{count}_connections_{round_number}", count)
                 if rate is not None:
@@ -228,9 +228,9 @@ def main():
         steps = {"machine": run.machine, "tests": run.tests,
                  "bandwidth": lambda: run.bandwidth(1, (8,)), "latency": lambda: run.latency(1)}
     else:
-        steps = {"machine": run.machine, "tests": run.tests, "kernels": run.kernels,
-                 "bandwidth": run.bandwidth, "latency": run.latency, "beside": run.beside,
-                 "nccl": run.nccl, "sanitizer": run.sanitizer}
+        steps = {"machine": run.machine, "tests": run.tests, "sanitizer": run.sanitizer,
+                 "kernels": run.kernels, "latency": run.latency, "bandwidth": run.bandwidth,
+                 "beside": run.beside, "nccl": run.nccl}
     for name, step in steps.items():
         if arguments.only and name not in arguments.only.split(","):
             continue

@@ -40,7 +40,7 @@ def main():
         end = time.perf_counter() + 1.5
         alone.append(rate(a, b, lambda: time.perf_counter() < end))
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        time.sleep(1.5)  # Its start, allocation and check.
+        time.sleep(2.5)  # Its start, allocation and check.
         end = time.perf_counter() + 1.5
         beside.append(rate(a, b, lambda: time.perf_counter() < end and child.poll() is None))
         text = child.communicate()[0]
