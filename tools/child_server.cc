@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "src/base/fd.h"
+#include "tools/perf/memory.h"
 
 namespace sluice::tools {
 namespace {
@@ -30,6 +31,10 @@ std::vector<std::string> arguments_for(const InForce& in_force, const EndOptions
   set("listen_port=0");
   set("allow_anyone=0");
   for (std::string& assignment : in_force.overrides()) set(std::move(assignment));
+  // Without a device the server would only repeat what the client says.
+  if (options.gpu >= 0 && perf::choose_memory(options.gpu).kind == Memory::kCuda) {
+    arguments.insert(arguments.end(), {"--gpu", std::to_string(options.gpu)});
+  }
   if (options.progress_thread) arguments.emplace_back("--progress-thread");
   return arguments;
 }

@@ -34,7 +34,8 @@ std::string headline(const Target& target, const InForce& in_force, const perf::
 
 }  // namespace
 
-void add_end_options(CLI::App& app, EndOptions& options) {
+void add_end_options(CLI::App& app, SettingOptions& settings, EndOptions& options) {
+  settings.leave_out("gpu");
   app.add_option("--gpu", options.gpu, "Measure the memory of this GPU")
       ->type_name("N")
       ->check(CLI::Range(0, 1023));
@@ -52,6 +53,12 @@ Memory memory_of(const EndOptions& options) {
   return choice.kind;
 }
 
+Options engine_options(const InForce& in_force, const EndOptions& options, Memory memory) {
+  Options engine = in_force.options();
+  if (memory == Memory::kCuda) engine.gpu = fmt::format("{}", options.gpu);
+  return engine;
+}
+
 void add_measure_options(CLI::App& app, SettingOptions& settings, MeasureOptions& options) {
   settings.add("--size", "perf_size");
   settings.add("--iterations", "perf_iterations");
@@ -64,7 +71,7 @@ void add_measure_options(CLI::App& app, SettingOptions& settings, MeasureOptions
   app.add_flag("--both-directions", options.both_directions,
                "Send and receive at once in the bandwidth phase; GB/s is the sum");
   app.add_option("--json", options.json, "Write the results to this file")->type_name("FILE");
-  add_end_options(app, options.end);
+  add_end_options(app, settings, options.end);
 }
 
 Result<InForce> settings_in_force(const SettingOptions& settings) {
@@ -100,7 +107,7 @@ Status measure(const Target& target, const InForce& in_force, const MeasureOptio
   const Memory memory = memory_of(options.end);
   perf::ProgressBar bar(2 * plan->sizes.size(), perf::stderr_is_terminal());
   auto client = perf::Client::connect(
-      {.engine = in_force.options(),
+      {.engine = engine_options(in_force, options.end, memory),
        .threading = threading_of(options.end),
        .memory = memory,
        .address = target.address,

@@ -15,13 +15,16 @@ namespace sluice::tools {
 
 // Of both ends.
 struct EndOptions {
-  int gpu = -1;  // -1: not asked for
+  int gpu = -1;  // -1: not asked for.
   bool progress_thread = false;
 };
-void add_end_options(CLI::App& app, EndOptions& options);
+void add_end_options(CLI::App& app, SettingOptions& settings, EndOptions& options);
 [[nodiscard]] perf::Threading threading_of(const EndOptions& options);
 // The memory to measure; says on stderr when it is not what was asked.
 [[nodiscard]] Memory memory_of(const EndOptions& options);
+// The engine's settings for it.
+[[nodiscard]] Options engine_options(const InForce& in_force, const EndOptions& options,
+                                     Memory memory);
 
 // Of the ends that measure.
 struct MeasureOptions {

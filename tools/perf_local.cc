@@ -13,6 +13,7 @@ struct State {
   explicit State(CLI::App& app) : settings(app) {}
   SettingOptions settings;
   MeasureOptions options;
+  int server_gpu = -1;  // -1: the client's.
 };
 
 int run(const State& state) {
@@ -20,7 +21,9 @@ int run(const State& state) {
   if (!in_force.ok()) return usage(in_force.status());
   const auto plan = perf::make_plan(in_force->perf(), state.options.both_directions);
   if (!plan.ok()) return usage(plan.status());
-  const auto server = ChildServer::start(*in_force, state.options.end);
+  EndOptions server_end = state.options.end;
+  if (state.server_gpu >= 0) server_end.gpu = state.server_gpu;
+  const auto server = ChildServer::start(*in_force, server_end);
   if (!server.ok()) return exit_status(server.status());
   return measure_and_report({(*server)->address(), "a server of its own on loopback"}, *in_force,
                             state.options);
@@ -34,6 +37,9 @@ void add_perf_local_command(CLI::App& parent, Action& action) {
   auto state = std::make_shared<State>(*app);
   state->settings.add("--channels", "channels");
   add_measure_options(*app, state->settings, state->options);
+  app->add_option("--server-gpu", state->server_gpu, "The server's GPU, if it is another")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1023));
   state->settings.add_rest();
   app->callback([state, &action] { action = [state] { return run(*state); }; });
 }

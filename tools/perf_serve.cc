@@ -16,8 +16,8 @@ namespace {
 // The client decides how many channels it uses; a server that was not told otherwise is no limit.
 constexpr std::uint32_t kMostChannels = 64;
 
-Options server_options(const InForce& in_force, const ServeOptions& options) {
-  Options engine = in_force.options();
+Options server_options(const InForce& in_force, const ServeOptions& options, Memory memory) {
+  Options engine = engine_options(in_force, options.end, memory);
   if (engine.channels == 0) engine.channels = kMostChannels;
   if (options.announce_fd < 0) {
     engine.listen_port = in_force.perf().perf_port;
@@ -53,10 +53,10 @@ void say_hello(const Options& engine, Memory memory) {
 }  // namespace
 
 int serve(const InForce& in_force, const ServeOptions& options) {
-  const Options engine = server_options(in_force, options);
+  const Memory memory = memory_of(options.end);
+  const Options engine = server_options(in_force, options, memory);
   if (const Status status = validate(engine); !status.ok()) return usage(status);
   const bool quiet = options.announce_fd >= 0;
-  const Memory memory = memory_of(options.end);
   auto server = perf::Server::create({.engine = engine,
                                       .threading = threading_of(options.end),
                                       .memory = memory,

@@ -42,7 +42,7 @@ void add_perf_server_command(CLI::App& parent, Action& action) {
   app->add_flag("--once", state->options.once,
                 "End after one client, with status 0 if that one ended well");
   app->add_option("--announce-fd", state->options.announce_fd)->group("");
-  add_end_options(*app, state->options.end);
+  add_end_options(*app, state->settings, state->options.end);
   state->settings.add_rest();
   app->callback([state, &action] { action = [state] { return run(*state); }; });
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "src/base/settings.h"
+#include "src/gpu/cuda_gpu.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
 #include "tools/perf_common.h"
@@ -32,6 +33,7 @@ int run(const State& state) {
   // What an engine would say to them.
   if (const Status status = validate(in_force->options()); !status.ok()) return usage(status);
   std::fputs(settings_table(*in_force).c_str(), stdout);
+  std::printf("\n%s\n", describe_cuda().c_str());
   return kDone;
 }
 

@@ -33,6 +33,13 @@ struct Options {
   std::uint64_t receive_buffer_bytes = 0;   // Per data socket; 0: 768 KiB nearby, else automatic.
   std::uint32_t send_by_reference = 0;      // 1: long chunks are sent without copying them.
 
+  // Memory of a GPU.
+  std::string gpu = "none";         // Its number as CUDA counts; "none": host memory alone.
+  std::uint32_t gpu_sms = 4;        // SMs that one pack or unpack takes at most.
+  std::string gpu_unpack = "auto";  // auto, kernel, copy: who moves bytes into GPU memory.
+  std::string gpu_pack = "auto";    // auto, kernel, copy: who moves them out of it.
+  std::uint64_t gpu_staging_bytes = 4 << 20;  // Pinned memory of a channel that needs it.
+
   // Limits.
   std::uint32_t max_peers = 256;
   std::uint32_t max_transfers = 1024;  // In flight per engine, sends and receives together.

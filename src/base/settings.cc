@@ -85,6 +85,24 @@ constexpr Row<Options> kRows[] = {
       "1 sends long chunks without copying them, faster by a fifth on one host; the memory of a "
       "send that has failed must then be left alone until the peer is lost at both ends."},
      &Options::send_by_reference},
+    {{"gpu", "SLUICE_GPU", "", "", 0, 0, "",
+      "The GPU whose memory this engine moves, as CUDA counts; none is no GPU at all."},
+     &Options::gpu},
+    {{"gpu_sms", "SLUICE_GPU_SMS", "", "", 1, 1024, "",
+      "SMs that packing or unpacking may take at a time: more are faster for small pieces in GPU "
+      "memory, and taken from what else the GPU does."},
+     &Options::gpu_sms},
+    {{"gpu_unpack", "SLUICE_GPU_UNPACK", "", "", 0, 0, "auto|kernel|copy",
+      "Who moves arrived bytes into GPU memory: the kernel on gpu_sms SMs, the copy engine, or, as "
+      "auto, the copy engine for pieces from 64 KiB on and the kernel for smaller ones."},
+     &Options::gpu_unpack},
+    {{"gpu_pack", "SLUICE_GPU_PACK", "", "", 0, 0, "auto|kernel|copy",
+      "Who moves bytes to send out of GPU memory; the words are those of gpu_unpack."},
+     &Options::gpu_pack},
+    {{"gpu_staging_bytes", "SLUICE_GPU_STAGING_BYTES", "", "bytes", 64 * kKiB, kGiB, "",
+      "Pinned memory of each channel that carries GPU memory over a Net that does not take it; two "
+      "chunks at least."},
+     &Options::gpu_staging_bytes},
     {{"max_peers", "SLUICE_MAX_PEERS", "", "", 1, 65536, "",
       "Peers at a time; more are refused. Memory is set aside for each that is connected."},
      &Options::max_peers},

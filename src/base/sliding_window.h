@@ -4,8 +4,8 @@
 //   released <= unpacking <= arrived <= posted      (positions, all rising for ever)
 //
 // A chunk is posted, arrives, is unpacked, is released, strictly in this order and in the order of
-// the others: only the oldest chunk of a stage can go on. A window of sends uses posted and
-// released alone.
+// the others: only the oldest chunk of a stage can go on. In a window of sends a chunk that is
+// posted is on its way to the Net, one that has arrived is with the Net, and the next is released.
 #pragma once
 
 #include <array>
@@ -60,6 +60,12 @@ class SlidingWindow {
   Chunk& oldest_arrived() { return stage(waiting_to_unpack(), unpacking_); }
   Chunk& oldest_unpacking() { return stage(waiting_to_release(), released_); }
 
+  // Visits what has arrived and is not being unpacked, oldest first.
+  template <typename Visit>
+  void for_each_arrived(Visit&& visit) {
+    for (std::uint64_t position = unpacking_; position < arrived_; ++position) visit(at(position));
+  }
+
   // The oldest of the stage goes on to the next.
   void arrive() {
     SLUICE_CHECK(waiting_to_arrive() > 0, "nothing posted");
@@ -74,14 +80,13 @@ class SlidingWindow {
     ++released_;
   }
 
-  // For windows of sends: asks `test` (which answers a Release) about the oldest posted chunk
-  // alone, and frees its place if it is released. kNotYet when the window is empty.
+  // For windows of sends: asks `test` (which answers a Release) about the oldest chunk that the Net
+  // has, alone, and frees its place if it is released. kNotYet when the Net has none.
   template <typename Test>
   Release try_release_oldest(Test&& test) {
-    if (empty()) return Release::kNotYet;
+    if (waiting_to_unpack() == 0) return Release::kNotYet;
     const Release answer = test(at(released_));
     if (answer == Release::kReleased) {
-      ++arrived_;
       ++unpacking_;
       ++released_;
     }

@@ -91,9 +91,14 @@ void fill(Window& window, std::uint64_t first) {
   }
 }
 
+void hand_over(Window& window) {
+  while (window.waiting_to_arrive() > 0) window.arrive();
+}
+
 TEST(SlidingWindowTest, ReleasedFreesTheOldestOnly) {
   Window window(16);
   fill(window, 0);
+  hand_over(window);
   std::vector<std::uint64_t> asked;
   const auto answer = window.try_release_oldest([&](Chunk& chunk) {
     asked.push_back(chunk.number);
@@ -102,13 +107,36 @@ TEST(SlidingWindowTest, ReleasedFreesTheOldestOnly) {
   EXPECT_EQ(answer, Release::kReleased);
   EXPECT_EQ(asked, std::vector<std::uint64_t>{0});
   EXPECT_EQ(window.in_flight(), 15u);
-  EXPECT_EQ(window.waiting_to_arrive(), 15u);
+  EXPECT_EQ(window.waiting_to_unpack(), 15u);
+  EXPECT_EQ(window.oldest_arrived().number, 1u);
+}
+
+TEST(SlidingWindowTest, WhatTheNetDoesNotHaveIsNotAskedAbout) {
+  Window window(4);
+  fill(window, 0);
+  const auto release = [](Chunk&) { return Release::kReleased; };
+  EXPECT_EQ(window.try_release_oldest(release), Release::kNotYet);
+  window.arrive();
+  EXPECT_EQ(window.try_release_oldest(release), Release::kReleased);
+  EXPECT_EQ(window.try_release_oldest(release), Release::kNotYet);
+  EXPECT_EQ(window.in_flight(), 3u);
   EXPECT_EQ(window.oldest_posted().number, 1u);
+}
+
+TEST(SlidingWindowTest, VisitsWhatHasArrivedAndIsNotBeingUnpacked) {
+  Window window(8);
+  fill(window, 0);
+  for (int i = 0; i < 5; ++i) window.arrive();
+  window.unpack();
+  std::vector<std::uint64_t> visited;
+  window.for_each_arrived([&](Chunk& chunk) { visited.push_back(chunk.number); });
+  EXPECT_EQ(visited, (std::vector<std::uint64_t>{1, 2, 3, 4}));
 }
 
 TEST(SlidingWindowTest, NotYetAndFailedFreeNothing) {
   Window window(16);
   fill(window, 0);
+  hand_over(window);
   for (const Release given : {Release::kNotYet, Release::kFailed, Release::kNotYet}) {
     int asked = 0;
     const auto answer = window.try_release_oldest([&](Chunk& chunk) {
@@ -136,6 +164,7 @@ TEST(SlidingWindowTest, AnEmptyWindowAsksNothing) {
 TEST(SlidingWindowTest, YoungerChunksWaitForTheOldest) {
   Window window(16);
   fill(window, 100);
+  hand_over(window);
   const auto test = [](Chunk& chunk) {
     EXPECT_EQ(chunk.number, 100u) << "only the oldest may be tested";
     return chunk.number == 100 ? Release::kNotYet : Release::kReleased;
@@ -156,6 +185,7 @@ TEST(SlidingWindowTest, SendsAreTestedAndReleasedInOrder) {
         window.post();
         ++posted;
       }
+      if (random() % 2 == 0) hand_over(window);
       const auto answer = window.try_release_oldest([&](Chunk& chunk) {
         EXPECT_EQ(chunk.number, released);
         return random() % 3 == 0 ? Release::kReleased : Release::kNotYet;

@@ -8,25 +8,77 @@
 
 namespace sluice {
 
-OutboundChannel::OutboundChannel(std::unique_ptr<SendChannel> net_channel, std::uint32_t window,
+OutboundChannel::OutboundChannel(const Context& context, std::unique_ptr<SendChannel> net_channel,
                                  std::uint64_t peer, std::uint32_t index)
-    : net_channel_(std::move(net_channel)), window_(window), peer_(peer), index_(index) {}
+    : context_(context),
+      net_channel_(std::move(net_channel)),
+      window_(context.window),
+      staging_(context.net, context.gpu, context.chunk_bytes, context.staging),
+      peer_(peer),
+      index_(index) {}
 
 PostAnswer OutboundChannel::post(std::uint64_t transfer, const std::byte* from, std::uint64_t bytes,
-                                 NetMemory& memory) {
+                                 NetMemory* memory) {
+  if (memory == nullptr) return pack(transfer, from, bytes);
+  if (window_.waiting_to_arrive() > 0) return PostAnswer::kBusy;  // Not before those packed.
   Chunk& chunk = window_.next();
-  const PostAnswer answer = net_channel_->post(from, bytes, memory);
+  const PostAnswer answer = net_channel_->post(from, bytes, *memory);
   if (answer != PostAnswer::kPosted) return answer;
-  chunk = {transfer, bytes};
+  chunk = {transfer, bytes, nullptr, 0, false};
   window_.post();
+  window_.arrive();
   SLUICE_LOG(kTrace, "channel", "peer {} send channel {} posted bytes {} in_flight {}/{}", peer_,
              index_, bytes, window_.in_flight(), window_.limit());
   return answer;
 }
 
+PostAnswer OutboundChannel::pack(std::uint64_t transfer, const std::byte* from,
+                                 std::uint64_t bytes) {
+  if (Status status = staging_.open(); !status.ok()) {
+    failure_ = status.with_context(fmt::format("send channel {}", index_));
+    return PostAnswer::kFailed;
+  }
+  if (staging_.full() || context_.packs.full()) return PostAnswer::kBusy;
+  std::byte* const slot = staging_.next();
+  staging_.take();
+  window_.next() = {transfer, bytes, slot, context_.packs.add({from, slot, bytes}), false};
+  window_.post();
+  return PostAnswer::kPosted;
+}
+
+std::size_t OutboundChannel::post_packed() {
+  std::size_t steps = 0;
+  while (window_.waiting_to_arrive() > 0) {
+    Chunk& chunk = window_.oldest_posted();
+    const GpuAnswer packed = context_.packs.test(context_.gpu, chunk.batch);
+    if (packed == GpuAnswer::kPending) break;
+    if (packed == GpuAnswer::kFailed) failure_ = context_.gpu.failure();
+    chunk.dropped = aborted_ || !failure_.ok();
+    if (!chunk.dropped) {
+      const PostAnswer answer = net_channel_->post(chunk.slot, chunk.bytes, staging_.memory());
+      if (answer == PostAnswer::kBusy) break;
+      chunk.dropped = answer == PostAnswer::kFailed;
+    }
+    window_.arrive();
+    ++steps;
+  }
+  return steps;
+}
+
+void OutboundChannel::abort() {
+  aborted_ = true;
+  net_channel_->abort();
+}
+
 Release OutboundChannel::try_release_oldest(std::uint64_t& transfer) {
   bool failed = false;
   const Release answer = window_.try_release_oldest([&](const Chunk& chunk) {
+    if (chunk.dropped) {
+      transfer = chunk.transfer;
+      failed = true;
+      staging_.give_back();
+      return Release::kReleased;
+    }
     const TestAnswer test = net_channel_->test_oldest();
     SLUICE_LOG(kDebug, "channel",
                "peer {} send channel {} try_release_oldest rc {} done {} bytes {} in_flight {}/{}",
@@ -35,6 +87,7 @@ Release OutboundChannel::try_release_oldest(std::uint64_t& transfer) {
                window_.limit());
     if (test == TestAnswer::kPending) return Release::kNotYet;
     transfer = chunk.transfer;
+    if (chunk.slot != nullptr) staging_.give_back();
     // A failed chunk has been reported too: its memory is let go and its place is free.
     failed = test == TestAnswer::kFailed;
     return Release::kReleased;
@@ -42,8 +95,11 @@ Release OutboundChannel::try_release_oldest(std::uint64_t& transfer) {
   return failed ? Release::kFailed : answer;
 }
 
-InboundChannel::InboundChannel(std::uint32_t window, std::uint64_t peer, std::uint32_t index)
-    : window_(window), peer_(peer), index_(index) {}
+InboundChannel::InboundChannel(const Context& context, std::uint64_t peer, std::uint32_t index)
+    : window_(context.window),
+      staging_(context.net, context.gpu, context.chunk_bytes, context.staging),
+      peer_(peer),
+      index_(index) {}
 
 void InboundChannel::announce(std::uint64_t transfer, std::byte* into, std::uint64_t bytes,
                               NetMemory* memory) {
@@ -79,10 +135,16 @@ void InboundChannel::take_arrival(Chunk& chunk, UnpackBatch& batch) {
   if (arrival.bytes != chunk.bytes) {
     fail({StatusCode::kProtocol,
           fmt::format("a chunk of {} bytes arrived with {}", chunk.bytes, arrival.bytes)});
-  } else if (arrival.fragments.empty()) {
+  } else if (arrival.fragments.empty() && chunk.slot == nullptr) {
     chunk.good = true;
   } else if (aborted_) {
     // Nobody waits for its bytes any more.
+  } else if (arrival.fragments.empty()) {
+    const std::span<std::byte> pool = staging_.bytes();
+    chunk.in_slot = {static_cast<std::uint64_t>(chunk.slot - pool.data()), chunk.bytes, 0};
+    batch.add({{&chunk.in_slot, 1}, pool, {chunk.into, chunk.bytes}});
+    chunk.ticket = UINT64_MAX;  // unpack_arrived() knows the right one.
+    chunk.good = true;
   } else if (!fragments_fit(arrival.fragments, arrival.pool.size(), chunk.bytes, arrival.bytes)) {
     fail({StatusCode::kProtocol,
           fmt::format("the Net gave {} fragments that do not fit its pool of {} bytes or a chunk "
@@ -104,6 +166,11 @@ std::size_t InboundChannel::unpack_arrived(std::uint64_t ticket) {
     ++steps;
   }
   return steps;
+}
+
+bool InboundChannel::staging_ready() {
+  if (Status status = staging_.open(); !status.ok()) fail(status);
+  return !failed_ && !staging_.full();
 }
 
 void InboundChannel::fail(Status status) {

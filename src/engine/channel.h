@@ -8,37 +8,53 @@
 
 #include "src/base/sliding_window.h"
 #include "src/engine/context.h"
+#include "src/engine/staging.h"
 #include "src/net/net.h"
 
 namespace sluice {
 
 inline constexpr std::uint32_t kLargestWindow = 64;
 
-// Sends. post() fills the window, try_release_oldest() empties it; nothing else touches it.
+// Sends. post() fills the window, try_release_oldest() empties it; nothing else touches it. A chunk
+// that the Net does not take from where it is, is packed into staging first.
 class OutboundChannel {
  public:
-  OutboundChannel(std::unique_ptr<SendChannel> net_channel, std::uint32_t window,
+  OutboundChannel(const Context& context, std::unique_ptr<SendChannel> net_channel,
                   std::uint64_t peer, std::uint32_t index);
 
   [[nodiscard]] bool full() const { return window_.full(); }
   [[nodiscard]] bool empty() const { return window_.empty(); }
-  // Only when not full().
+  // Only when not full(). `memory` is nullptr: through staging.
   PostAnswer post(std::uint64_t transfer, const std::byte* from, std::uint64_t bytes,
-                  NetMemory& memory);
+                  NetMemory* memory);
+  // Hands to the Net what has been packed; returns how many chunks.
+  std::size_t post_packed();
   // Asks the Net about the oldest chunk alone. kReleased: its place is free and `transfer` is whose
   // chunk it was. kFailed: the same, and the channel is dead.
   Release try_release_oldest(std::uint64_t& transfer);
-  void abort() { net_channel_->abort(); }
-  [[nodiscard]] Status failure() const { return net_channel_->failure(); }
+  // Gives up. What is being packed is dropped when the Gpu has let go of it.
+  void abort();
+  [[nodiscard]] Status failure() const {
+    return failure_.ok() ? net_channel_->failure() : failure_;
+  }
 
  private:
   struct Chunk {
     std::uint64_t transfer = 0;
     std::uint64_t bytes = 0;
+    const std::byte* slot = nullptr;  // In staging; nullptr: posted from where it is.
+    std::uint64_t batch = 0;          // That packs it.
+    bool dropped = false;             // The Net never had it.
   };
 
+  PostAnswer pack(std::uint64_t transfer, const std::byte* from, std::uint64_t bytes);
+
+  const Context& context_;
   std::unique_ptr<SendChannel> net_channel_;
   SlidingWindow<Chunk, kLargestWindow> window_;
+  Staging staging_;
+  bool aborted_ = false;
+  Status failure_;      // Other than the Net's.
   std::uint64_t peer_;  // For the log.
   std::uint32_t index_;
 };
@@ -50,7 +66,7 @@ class InboundChannel {
   // hold; when this is full the engine stops reading the control connection until data has come.
   static constexpr std::uint32_t kMostAnnounced = 512;
 
-  InboundChannel(std::uint32_t window, std::uint64_t peer, std::uint32_t index);
+  InboundChannel(const Context& context, std::uint64_t peer, std::uint32_t index);
 
   // The Net's channel comes later than the first announcements.
   [[nodiscard]] bool connected() const { return net_channel_ != nullptr; }
@@ -59,6 +75,7 @@ class InboundChannel {
   [[nodiscard]] std::uint32_t room_for_announced() const {
     return kMostAnnounced - static_cast<std::uint32_t>(announced_tail_ - announced_head_);
   }
+  // `memory` is nullptr: through staging.
   void announce(std::uint64_t transfer, std::byte* into, std::uint64_t bytes, NetMemory* memory);
 
   // The four steps; each returns steps taken. A failure shows in failure() and failed().
@@ -89,6 +106,8 @@ class InboundChannel {
     std::uint64_t transfer = 0;
     std::byte* into = nullptr;
     std::uint64_t bytes = 0;
+    std::byte* slot = nullptr;  // In staging; nullptr: posted where it goes.
+    Fragment in_slot{};         // All of it: what is unpacked.
     Arrival arrival;
     std::uint64_t ticket = 0;  // 0: in place.
     bool arrived = false;      // Reported Done: to be consumed.
@@ -96,10 +115,13 @@ class InboundChannel {
   };
 
   void fail(Status status);
+  // It has a slot. Opens it, the first time.
+  bool staging_ready();
   void take_arrival(Chunk& chunk, UnpackBatch& batch);
 
   std::unique_ptr<RecvChannel> net_channel_;
   SlidingWindow<Chunk, kLargestWindow> window_;
+  Staging staging_;
   std::array<Announced, kMostAnnounced> announced_{};
   std::uint64_t announced_head_ = 0;
   std::uint64_t announced_tail_ = 0;
@@ -124,6 +146,7 @@ std::size_t InboundChannel::retire_unpacked(Gpu& gpu, Released&& released) {
       }
     }
     if (chunk.arrived) net_channel_->consume_oldest();
+    if (chunk.slot != nullptr) staging_.give_back();
     const std::uint64_t transfer = chunk.transfer;
     const bool good = chunk.good;
     window_.release();
@@ -139,14 +162,19 @@ std::size_t InboundChannel::post_next(Posted&& posted) {
   while (connected() && !failed_ && !aborted_ && announced_head_ < announced_tail_ &&
          !window_.full()) {
     const Announced& next = announced_[announced_head_ % kMostAnnounced];
-    const PostAnswer answer = net_channel_->post(next.into, next.bytes, *next.memory);
+    const bool staged = next.memory == nullptr;
+    if (staged && !staging_ready()) break;
+    std::byte* const slot = staged ? staging_.next() : nullptr;
+    const PostAnswer answer = net_channel_->post(staged ? slot : next.into, next.bytes,
+                                                 staged ? staging_.memory() : *next.memory);
     if (answer == PostAnswer::kBusy) break;
     if (answer == PostAnswer::kFailed) {
       fail(net_channel_->failure());
       break;
     }
+    if (staged) staging_.take();
     Chunk& chunk = window_.next();
-    chunk = {next.transfer, next.into, next.bytes, {}, 0, false, false};
+    chunk = {next.transfer, next.into, next.bytes, slot, {}, {}, 0, false, false};
     window_.post();
     ++announced_head_;
     ++steps;

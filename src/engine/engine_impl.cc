@@ -15,7 +15,7 @@ namespace {
 constexpr Nanoseconds kCloseLimit = from_ms(1000);
 // Passes that read only the peer that spoke last, before all others are looked at again.
 constexpr std::uint32_t kBlindPasses = 8;
-// Arrivals that one pass hands to the Gpu.
+// Arrivals, and chunks to send, that one pass hands to the Gpu.
 constexpr std::size_t kLargestBatch = 1024;
 
 wire::Limits limits_of(const Options& options, const Context& context, const Net& net,
@@ -37,17 +37,22 @@ Secret secret_for(const Options& options) {
 }
 
 Context context_for(const Options& options, std::uint32_t channels, Net& net, Gpu& gpu,
-                    const Clock& clock, TransferTable& transfers) {
+                    const Clock& clock, TransferTable& transfers, PackBatch& packs) {
   const Device& device = net.devices().front();
+  const std::uint32_t window = std::min({options.window, device.most_in_flight, kLargestWindow});
+  const std::uint64_t chunk_bytes = std::min(options.chunk_bytes, device.largest_chunk);
+  const std::uint64_t slots = options.gpu_staging_bytes / chunk_bytes;
   return {options,
           net,
           gpu,
           clock,
           transfers,
+          packs,
           0,
           channels,
-          std::min({options.window, device.most_in_flight, kLargestWindow}),
-          std::min(options.chunk_bytes, device.largest_chunk)};
+          window,
+          chunk_bytes,
+          static_cast<std::uint32_t>(std::clamp<std::uint64_t>(slots, 2, kLargestWindow))};
 }
 
 Status no_such_peer(PeerId peer) {
@@ -74,7 +79,8 @@ EngineImpl::EngineImpl(EngineParts parts)
       name_(options_.name),
       secret_(secret_for(options_)),
       transfers_(options_.max_transfers, options_.max_regions),
-      context_(context_for(options_, parts.channels, *net_, *gpu_, *clock_, transfers_)),
+      packs_(kLargestBatch),
+      context_(context_for(options_, parts.channels, *net_, *gpu_, *clock_, transfers_, packs_)),
       own_limits_(limits_of(options_, context_, *net_, name_)),
       bootstrap_(options_, secret_, own_limits_, *clock_),
       peers_(options_.max_peers),
@@ -100,12 +106,17 @@ Result<RegionId> EngineImpl::register_memory(void* base, std::size_t length, Mem
                   fmt::format("region of {} bytes at address 0", length));
   }
   const Device& device = net_->devices().front();
-  if (kind == Memory::kCuda ? !device.cuda_memory : !device.host_memory) {
-    return Status(StatusCode::kInvalidArgument,
-                  fmt::format("device {} of net {} does not take {} memory", device.name,
-                              net_->name(), kind == Memory::kCuda ? "CUDA" : "host"));
-  }
   const std::span<std::byte> range(static_cast<std::byte*>(base), length);
+  if (kind == Memory::kCuda && !device.cuda_memory) {  // Through staging.
+    Status status = gpu_->check_device(range);
+    if (!status.ok()) return status;
+    return transfers_.add_region(range, nullptr);
+  }
+  if (kind == Memory::kHost && !device.host_memory) {
+    return Status(
+        StatusCode::kInvalidArgument,
+        fmt::format("device {} of net {} does not take host memory", device.name, net_->name()));
+  }
   auto memory = net_->register_memory(range, kind);
   if (!memory.ok()) return memory.status();
   return transfers_.add_region(range, memory.take());
@@ -271,6 +282,7 @@ std::size_t EngineImpl::move_chunks(Nanoseconds now) {
   for (Peer* peer : live_) steps += peer->reap(batch_, now);
   const std::uint64_t ticket = batch_.launch(*gpu_);
   for (Peer* peer : live_) steps += peer->advance(ticket, now);
+  if (packs_.launch(*gpu_)) ++steps;
   return steps;
 }
 
@@ -335,7 +347,9 @@ std::size_t EngineImpl::poll_peers(std::span<PeerEvent> out) {
   return count;
 }
 
-Nanoseconds EngineImpl::sleep_limit(Nanoseconds now) const {
+Nanoseconds EngineImpl::sleep_limit(Nanoseconds now) {
+  // Nothing wakes us when a Gpu is done, and it soon is.
+  if (batch_.pending(*gpu_) || packs_.pending(*gpu_)) return 0;
   // A Net wakes us when it is worth it; this bounds what one that waits for more can cost, and is
   // the only way to hear from a Net that has nothing to wake us with.
   const Nanoseconds in_flight = net_->wake_fd() >= 0 ? from_ms(1) : from_us(50);

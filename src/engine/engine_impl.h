@@ -73,7 +73,7 @@ class EngineImpl final : public Engine {
   std::size_t bury_gone();
   std::size_t see_off(Nanoseconds now);
   void close();
-  [[nodiscard]] Nanoseconds sleep_limit(Nanoseconds now) const;
+  [[nodiscard]] Nanoseconds sleep_limit(Nanoseconds now);
 
   const Options options_;
   const std::shared_ptr<const Clock> clock_;
@@ -85,6 +85,7 @@ class EngineImpl final : public Engine {
   const std::string name_;
   const Secret secret_;
   TransferTable transfers_;
+  PackBatch packs_;
   const Context context_;
   const wire::Limits own_limits_;
   Bootstrap bootstrap_;

@@ -14,7 +14,12 @@ Status protocol_error(std::string message) { return {StatusCode::kProtocol, std:
 }  // namespace
 
 Inbound::Inbound(const Context& context, std::uint64_t peer)
-    : context_(context), peer_(peer), waiting_(context.transfers), receives_(wire::kMostCredits) {}
+    : context_(context),
+      peer_(peer),
+      waiting_(context.transfers),
+      receives_(wire::kMostCredits),
+      small_staging_(context.net, context.gpu, context.options.small_bytes, kMostSmall),
+      small_(kMostSmall) {}
 
 Transfer* Inbound::receive_of(std::uint64_t sequence, std::uint64_t& id) {
   if (sequence >= next_sequence_) return nullptr;
@@ -36,10 +41,65 @@ Status Inbound::on_small(const wire::Small& small) {
         fmt::format("a Small of {} bytes for sequence {}, which no receive awaits",
                     small.bytes.size(), small.sequence));
   }
+  if (receive->memory == nullptr && !small.bytes.empty()) {
+    return stage_small(id, *receive, small.bytes);
+  }
   if (!small.bytes.empty()) std::memcpy(receive->data, small.bytes.data(), small.bytes.size());
   receive->message_bytes = small.bytes.size();
   finish(id, *receive, {});
   return {};
+}
+
+// Only the Gpu reaches where it goes: from here on it is like a message of one chunk.
+Status Inbound::stage_small(std::uint64_t id, Transfer& receive, std::span<const std::byte> bytes) {
+  if (bytes.size() > context_.options.small_bytes) {
+    return protocol_error(fmt::format("a Small of {} bytes, {} is the most", bytes.size(),
+                                      context_.options.small_bytes));
+  }
+  if (Status status = small_staging_.open(); !status.ok()) return status;
+  std::byte* const slot = small_staging_.next();
+  small_staging_.take();
+  std::memcpy(slot, bytes.data(), bytes.size());
+  const auto offset = static_cast<std::uint64_t>(slot - small_staging_.bytes().data());
+  small_.next() = {id, slot, {offset, bytes.size(), 0}, {receive.data, bytes.size()}, 0};
+  small_.post();
+  small_.arrive();
+  receive.message_bytes = receive.chunk_bytes = bytes.size();
+  receive.chunks = receive.announced = receive.in_net = 1;
+  ++in_flight_;
+  return {};
+}
+
+// Each arrival is put in a batch once: all that waited here were in none.
+void Inbound::reap_small(UnpackBatch& batch) {
+  small_.for_each_arrived([&](SmallArrival& small) {
+    if (batch.full() || aborted_) return;
+    batch.add({{&small.in_slot, 1}, small_staging_.bytes(), small.into});
+    small.ticket = UINT64_MAX;
+  });
+}
+
+std::size_t Inbound::advance_small(std::uint64_t ticket) {
+  std::size_t steps = 0;
+  while (small_.waiting_to_unpack() > 0) {
+    SmallArrival& small = small_.oldest_arrived();
+    if (small.ticket != UINT64_MAX && !aborted_) break;  // The batch was full.
+    if (small.ticket == UINT64_MAX) small.ticket = ticket;
+    small_.unpack();
+  }
+  while (small_.waiting_to_release() > 0) {
+    const SmallArrival& small = small_.oldest_unpacking();
+    const GpuAnswer answer = small.ticket == 0 ? GpuAnswer::kDone : context_.gpu.test(small.ticket);
+    if (answer == GpuAnswer::kPending) break;
+    if (answer == GpuAnswer::kFailed) gpu_failure_ = context_.gpu.failure();
+    const bool good = answer == GpuAnswer::kDone && small.ticket != 0;
+    const std::uint64_t id = small.transfer;
+    small_staging_.give_back();
+    small_.release();
+    ++steps;
+    released(id, good);
+  }
+  return steps;
 }
 
 Status Inbound::on_too_long(const wire::TooLong& too_long) {
@@ -92,8 +152,8 @@ Status Inbound::on_manifest(const wire::Manifest& manifest) {
   return {};
 }
 
-bool Inbound::room_for_manifest() const {
-  return std::all_of(channels_.begin(), channels_.end(), [](const auto& channel) {
+bool Inbound::room_for_frame() const {
+  return !small_.full() && std::all_of(channels_.begin(), channels_.end(), [](const auto& channel) {
     return channel->room_for_announced() >= wire::kMostChunksPerManifest;
   });
 }
@@ -109,7 +169,7 @@ Status Inbound::on_channels_wanted(const wire::ChannelsWanted& wanted, std::stri
     auto listener = context_.net.listen(context_.device, reach);
     if (!listener.ok()) return listener.status().with_context(fmt::format("recv channel {}", i));
     listeners_.push_back(listener.take());
-    channels_.push_back(std::make_unique<InboundChannel>(context_.window, peer_, i));
+    channels_.push_back(std::make_unique<InboundChannel>(context_, peer_, i));
   }
   offered_ = false;
   channels_deadline_ = now + from_ms(context_.options.connect_timeout_ms);
@@ -153,6 +213,7 @@ Status Inbound::reap(UnpackBatch& batch, Nanoseconds now, std::size_t& steps) {
     if (!status.ok()) return status;
   }
   if (in_flight_ == 0) return {};
+  reap_small(batch);
   for (const auto& channel : channels_) {
     const std::size_t arrived = channel->reap_posted(batch);
     if (arrived > 0) last_arrival_ = now;
@@ -162,6 +223,7 @@ Status Inbound::reap(UnpackBatch& batch, Nanoseconds now, std::size_t& steps) {
 }
 
 Status Inbound::advance(FrameStream& link, std::uint64_t ticket, std::size_t& steps) {
+  if (!small_.empty()) steps += advance_small(ticket);
   for (const auto& channel : channels_) {
     if (in_flight_ > 0) {
       channel->unpack_arrived(ticket);
@@ -175,6 +237,7 @@ Status Inbound::advance(FrameStream& link, std::uint64_t ticket, std::size_t& st
   }
   if (aborted_) return {};
   send_credits(link, steps);
+  if (!gpu_failure_.ok()) return gpu_failure_;
   for (const auto& channel : channels_) {
     if (channel->failed()) return channel->failure();
   }
@@ -227,8 +290,8 @@ void Inbound::abort() {
 }
 
 bool Inbound::drained() const {
-  return std::all_of(channels_.begin(), channels_.end(),
-                     [](const auto& channel) { return channel->drained(); });
+  return small_.empty() && std::all_of(channels_.begin(), channels_.end(),
+                                       [](const auto& channel) { return channel->drained(); });
 }
 
 bool Inbound::failed() const {
@@ -237,8 +300,8 @@ bool Inbound::failed() const {
 }
 
 bool Inbound::idle() const {
-  return std::all_of(channels_.begin(), channels_.end(),
-                     [](const auto& channel) { return channel->idle(); });
+  return small_.empty() && std::all_of(channels_.begin(), channels_.end(),
+                                       [](const auto& channel) { return channel->idle(); });
 }
 
 }  // namespace sluice

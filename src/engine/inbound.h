@@ -28,8 +28,9 @@ class Inbound {
   // `reach`: our address as the peer sees it.
   Status on_channels_wanted(const wire::ChannelsWanted& wanted, std::string_view reach,
                             Nanoseconds now);
-  // False: reading the control connection must wait until chunks have been posted.
-  [[nodiscard]] bool room_for_manifest() const;
+  // False: reading the control connection must wait until chunks have been posted, and small
+  // messages unpacked.
+  [[nodiscard]] bool room_for_frame() const;
 
   // The two halves of a pass; what arrived as fragments goes through `batch` in between. Not OK: a
   // channel failed or could not be made. Add to `steps`.
@@ -50,6 +51,19 @@ class Inbound {
   [[nodiscard]] Nanoseconds last_arrival() const { return last_arrival_; }
 
  private:
+  // Small messages for memory that the host does not reach, on their way there.
+  static constexpr std::uint32_t kMostSmall = 64;
+  struct SmallArrival {
+    std::uint64_t transfer = 0;
+    std::byte* slot = nullptr;
+    Fragment in_slot{};
+    std::span<std::byte> into;
+    std::uint64_t ticket = 0;  // UINT64_MAX: in the batch of this pass.
+  };
+
+  Status stage_small(std::uint64_t id, Transfer& receive, std::span<const std::byte> bytes);
+  void reap_small(UnpackBatch& batch);
+  std::size_t advance_small(std::uint64_t ticket);
   Status accept_channels(Nanoseconds now, std::size_t& steps);
   void send_credits(FrameStream& link, std::size_t& steps);
   // The receive a peer's sequence names, or nullptr if there is none that fits a message.
@@ -69,6 +83,9 @@ class Inbound {
   std::vector<std::unique_ptr<Listener>> listeners_;  // nullptr: accepted. Empty: all are.
   bool offered_ = true;                               // The handles have been told.
   std::vector<std::unique_ptr<InboundChannel>> channels_;
+  Staging small_staging_;
+  SlidingWindow<SmallArrival, kMostSmall> small_;
+  Status gpu_failure_;
   std::uint64_t in_flight_ = 0;
   Nanoseconds last_arrival_ = 0;
 };

@@ -84,8 +84,7 @@ Status Outbound::connect_channels(Nanoseconds now, std::size_t& steps) {
   if (all) {
     channels_.reserve(made_.size());
     for (std::size_t i = 0; i < made_.size(); ++i) {
-      channels_.emplace_back(std::move(made_[i]), context_.window, peer_,
-                             static_cast<std::uint32_t>(i));
+      channels_.emplace_back(context_, std::move(made_[i]), peer_, static_cast<std::uint32_t>(i));
     }
     made_.clear();
     connectors_.clear();
@@ -101,6 +100,7 @@ Status Outbound::connect_channels(Nanoseconds now, std::size_t& steps) {
 
 Status Outbound::release(std::size_t& steps) {
   for (OutboundChannel& channel : channels_) {
+    steps += channel.post_packed();
     while (true) {
       std::uint64_t transfer = 0;
       const Release answer = channel.try_release_oldest(transfer);
@@ -140,7 +140,10 @@ bool Outbound::start(FrameStream& link, const PeerLimits& limits, std::uint64_t 
   const std::uint64_t capacity = credits_[sends_started_ % wire::kMostCredits];
   const std::uint64_t small =
       std::min<std::uint64_t>(context_.options.small_bytes, limits.small_bytes);
-  const bool rides_along = message.length <= small || message.length > capacity;
+  // What the host cannot read is packed first, and then goes like any chunk.
+  const bool is_small =
+      message.length <= small && (message.memory != nullptr || message.length == 0);
+  const bool rides_along = is_small || message.length > capacity;
   if (!link.room_for(wire::kSmallOverhead + (rides_along ? std::min(message.length, small) : 0) +
                      wire::kHeaderBytes)) {
     return false;
@@ -153,7 +156,7 @@ bool Outbound::start(FrameStream& link, const PeerLimits& limits, std::uint64_t 
         id, 0,
         {StatusCode::kTooLong,
          fmt::format("a message of {} bytes met a receive of {}", message.length, capacity)});
-  } else if (message.length <= small) {
+  } else if (is_small) {
     link.queue(wire::FrameType::kSmall,
                wire::Small{message.sequence, {message.data, message.length}});
     context_.transfers.complete(id, message.length, {});
@@ -213,7 +216,7 @@ Status Outbound::post_message(FrameStream& link, std::uint64_t id, Transfer& mes
     if (channel == nullptr) break;
     const std::uint64_t offset = message.announced * message.chunk_bytes;
     const std::uint64_t bytes = std::min(message.chunk_bytes, message.length - offset);
-    const PostAnswer answer = channel->post(id, message.data + offset, bytes, *message.memory);
+    const PostAnswer answer = channel->post(id, message.data + offset, bytes, message.memory);
     if (answer == PostAnswer::kBusy) {
       busy_channels_ |= 1ull << next_channel_;
       continue;
@@ -247,6 +250,7 @@ std::size_t Outbound::drain() {
   std::size_t steps = 0;
   for (OutboundChannel& channel : channels_) {
     std::uint64_t transfer = 0;
+    steps += channel.post_packed();
     while (channel.try_release_oldest(transfer) != Release::kNotYet) {
       released(transfer, false);
       ++steps;

@@ -63,7 +63,7 @@ std::size_t Peer::on_ready() {
 void Peer::handle_frames() {
   FrameStream::Frame frame;
   while (state_ == State::kReady) {
-    const bool pause = !inbound_.room_for_manifest();
+    const bool pause = !inbound_.room_for_frame();
     if (pause != paused_) {
       paused_ = pause;
       link_->stream().set_reading(!pause);

@@ -21,7 +21,7 @@ struct Transfer {
   bool complete = false;  // In the queue of completions; its memory is the user's again.
   PeerId peer{};
   RegionId region{};
-  NetMemory* memory = nullptr;
+  NetMemory* memory = nullptr;  // nullptr: the Net does not take it, chunks go through staging.
   std::byte* data = nullptr;
   std::uint64_t length = 0;  // Of the user's slice.
 
@@ -31,7 +31,7 @@ struct Transfer {
   std::uint64_t chunks = 0;         // In the whole message.
   std::uint64_t announced = 0;      // Of these: posted (send), read from manifests (receive).
   std::uint64_t finished = 0;       // Of these: reported by the Net and, of a receive, in place.
-  std::uint64_t in_net = 0;         // Posted on a channel and not yet released.
+  std::uint64_t in_net = 0;         // With the Net or the Gpu, and not yet released.
 
   Status status;
   std::uint64_t next = 0;  // The transfer behind it in a TransferQueue.
@@ -40,8 +40,8 @@ struct Transfer {
 struct Region {
   std::byte* base = nullptr;
   std::uint64_t length = 0;
-  std::uint32_t uses = 0;  // Transfers that are not complete.
-  std::unique_ptr<NetMemory> memory;
+  std::uint32_t uses = 0;             // Transfers that are not complete.
+  std::unique_ptr<NetMemory> memory;  // nullptr: the Net does not take it.
 };
 
 class TransferTable {

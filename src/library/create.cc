@@ -8,8 +8,10 @@
 
 #include "sluice/engine.h"
 #include "src/base/log.h"
+#include "src/base/settings.h"
 #include "src/engine/engine_impl.h"
 #include "src/engine/secret.h"
+#include "src/gpu/cuda_gpu.h"
 #include "src/gpu/host_gpu.h"
 #include "src/net/plugin/plugin_net.h"
 #include "src/net/tcp/host_address.h"
@@ -29,6 +31,25 @@ std::string default_name() {
   std::array<char, 256> host{};
   if (gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
   return fmt::format("{}:{}", host.data(), getpid());
+}
+
+CopyBy copy_by(const std::string& word) {
+  return word == "kernel" ? CopyBy::kKernel : word == "copy" ? CopyBy::kCopy : CopyBy::kAuto;
+}
+
+// The legal words of gpu_unpack and gpu_pack have been checked.
+Result<std::unique_ptr<Gpu>> gpu_of(const Options& options) {
+  if (options.gpu == "none") return std::unique_ptr<Gpu>(std::make_unique<HostGpu>());
+  const auto index = parse_number(options.gpu);
+  if (!index.ok() || *index > UINT16_MAX) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("gpu: \"{}\" is not legal, legal are none and the number of a GPU",
+                              options.gpu));
+  }
+  return open_cuda_gpu({.index = static_cast<std::uint32_t>(*index),
+                        .sms = options.gpu_sms,
+                        .unpack = copy_by(options.gpu_unpack),
+                        .pack = copy_by(options.gpu_pack)});
 }
 
 Result<std::string> advertised_host(const Options& options) {
@@ -96,7 +117,9 @@ Result<std::unique_ptr<Engine>> Engine::create(const Options& options) {
   auto control = TcpControlNet::create();
   if (!control.ok()) return control.status();
   parts.control = control.take();
-  parts.gpu = std::make_unique<HostGpu>();
+  auto gpu = gpu_of(options);
+  if (!gpu.ok()) return gpu.status();
+  parts.gpu = gpu.take();
   return make_engine(std::move(parts));
 }
 

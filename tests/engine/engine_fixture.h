@@ -35,6 +35,8 @@ struct Host {
     if (created.ok()) engine = created.take();
   }
 
+  explicit Host(std::unique_ptr<Engine> made) : engine(std::move(made)) {}
+
   void pass() {
     engine->progress();
     std::array<Completion, 16> completions;
@@ -57,8 +59,8 @@ struct Host {
     }
     return nullptr;
   }
-  RegionId add(std::vector<std::byte>& memory) {
-    auto region = engine->register_memory(memory.data(), memory.size(), Memory::kHost);
+  RegionId add(std::vector<std::byte>& memory, Memory kind = Memory::kHost) {
+    auto region = engine->register_memory(memory.data(), memory.size(), kind);
     EXPECT_TRUE(region.ok()) << region.status().to_string();
     return *region;
   }
@@ -83,6 +85,13 @@ struct Pair {
   explicit Pair(const Options& a_options = loopback_options(),
                 const Options& b_options = loopback_options())
       : a(a_options), b(b_options) {
+    meet();
+  }
+  Pair(std::unique_ptr<Engine> a_engine, std::unique_ptr<Engine> b_engine)
+      : a(std::move(a_engine)), b(std::move(b_engine)) {
+    meet();
+  }
+  void meet() {
     auto peer = a.engine->connect(b.engine->address());
     EXPECT_TRUE(peer.ok()) << peer.status().to_string();
     b_at_a = *peer;

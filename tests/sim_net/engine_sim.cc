@@ -73,6 +73,7 @@ Options EngineSim::engine_options(std::size_t index) {
   options.chunk_bytes = draw(2) == 0 ? 512 << 10 : (4 << 10) + draw(1 << 20);
   options.window = draw(2) == 0 ? 16 : 1 + static_cast<std::uint32_t>(draw(16));
   options.small_bytes = draw(3) == 0 ? 0 : draw(40 << 10);
+  options.gpu_staging_bytes = draw(2) == 0 ? 4 << 20 : 64 << 10;
   options.spin_us = 0;  // The clock stands still meanwhile.
   return options;
 }
@@ -94,8 +95,8 @@ void EngineSim::make_nodes() {
     parts.channels = 1 + static_cast<std::uint32_t>(draw(4));
     node.engine = make_engine(std::move(parts)).take();
     node.address = node.engine->address();
-    node.region =
-        *node.engine->register_memory(node.memory.data(), node.memory.size(), Memory::kHost);
+    node.region = *node.engine->register_memory(node.memory.data(), node.memory.size(),
+                                                draw(2) == 0 ? Memory::kHost : Memory::kCuda);
   }
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     for (std::size_t j = i + 1; j < nodes_.size(); ++j) {

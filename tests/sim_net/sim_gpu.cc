@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "src/base/check.h"
 
@@ -9,9 +10,29 @@ namespace sluice::sim {
 
 std::uint64_t SimGpu::unpack(std::span<const Unpack> batch) {
   SLUICE_CHECK(!batch.empty(), "ticket {}", tickets_);
+  std::vector<Piece> pieces;
+  for (const Unpack& chunk : batch) {
+    for (const Fragment& f : chunk.fragments) {
+      SLUICE_CHECK(
+          f.pool_offset <= chunk.pool.size() && f.length <= chunk.pool.size() - f.pool_offset &&
+              f.destination_offset <= chunk.destination.size() &&
+              f.length <= chunk.destination.size() - f.destination_offset,
+          "fragment of {} bytes at {} for {}", f.length, f.pool_offset, f.destination_offset);
+      pieces.push_back({chunk.pool.data() + f.pool_offset,
+                        chunk.destination.data() + f.destination_offset, f.length});
+    }
+  }
+  return start(std::move(pieces));
+}
+
+std::uint64_t SimGpu::pack(std::span<const Piece> pieces) {
+  SLUICE_CHECK(!pieces.empty(), "ticket {}", tickets_);
+  return start({pieces.begin(), pieces.end()});
+}
+
+std::uint64_t SimGpu::start(std::vector<Piece> pieces) {
   const Nanoseconds earliest = work_.empty() ? 0 : work_.back().due;
-  work_.push_back(
-      {{batch.begin(), batch.end()}, std::max(earliest, world_.soon(world_.options().gpu_delay))});
+  work_.push_back({std::move(pieces), std::max(earliest, world_.soon(world_.options().gpu_delay))});
   world_.wake(id(), work_.back().due);
   return ++tickets_;
 }
@@ -23,16 +44,9 @@ GpuAnswer SimGpu::test(std::uint64_t ticket) {
 
 void SimGpu::step() {
   while (!work_.empty() && world_.now() >= work_.front().due) {
-    for (const Unpack& chunk : work_.front().batch) {
-      for (const Fragment& f : chunk.fragments) {
-        SLUICE_CHECK(
-            f.pool_offset <= chunk.pool.size() && f.length <= chunk.pool.size() - f.pool_offset &&
-                f.destination_offset <= chunk.destination.size() &&
-                f.length <= chunk.destination.size() - f.destination_offset,
-            "fragment of {} bytes at {} for {}", f.length, f.pool_offset, f.destination_offset);
-        if (!world_.alive(host_)) continue;
-        std::memcpy(chunk.destination.data() + f.destination_offset,
-                    chunk.pool.data() + f.pool_offset, f.length);
+    for (const Piece& piece : work_.front().pieces) {
+      if (world_.alive(host_) && piece.length > 0) {
+        std::memcpy(piece.to, piece.from, piece.length);
       }
     }
     work_.pop_front();

@@ -69,9 +69,22 @@ Exchange::Exchange(Hub& hub, Link& link, const Room& room, const Run& run, End e
 
 Exchange::~Exchange() { link_.on_data({}); }
 
-std::span<std::byte> Exchange::bytes_of(const Slice& slice) const {
-  return region_.buffer.bytes().subspan(static_cast<std::size_t>(slice.offset),
-                                        static_cast<std::size_t>(slice.length));
+template <typename Handle>
+Status Exchange::for_each_piece(const Slice& slice, Handle&& handle) {
+  const auto length = static_cast<std::size_t>(slice.length);
+  const auto start = static_cast<std::size_t>(slice.offset);
+  const bool on_host = region_.buffer.kind() == Memory::kHost;
+  for (std::size_t at = 0; at < length; at += kPiece) {
+    const std::size_t bytes = std::min(kPiece, length - at);
+    if (!on_host) scratch_.resize(bytes);
+    const std::span<std::byte> piece =
+        on_host ? region_.buffer.bytes().subspan(start + at, bytes) : std::span(scratch_);
+    Status status = handle(piece, at, start + at);
+    if (!status.ok()) return status;
+    if (length <= kPiece) break;
+    if (status = hub_.pass(std::chrono::microseconds(0)); !status.ok()) return status;
+  }
+  return {};
 }
 
 std::uint64_t Exchange::sends_allowed() const {
@@ -145,31 +158,28 @@ Status Exchange::post_all(Engine& engine, LaneFlow& flow, bool sending, std::uin
 }
 
 Status Exchange::fill(std::uint64_t index) {
-  const std::span<std::byte> message = bytes_of(sends_.slice(region_.id, index));
   const std::uint64_t seed = message_seed(run_.seed, stream_from(end_), index);
-  for (std::size_t at = 0; at < message.size(); at += kPiece) {
-    fill_pattern(message.subspan(at, std::min(kPiece, message.size() - at)), seed, at);
-    if (message.size() <= kPiece) break;
-    if (Status status = hub_.pass(std::chrono::microseconds(0)); !status.ok()) return status;
-  }
-  return {};
+  return for_each_piece(sends_.slice(region_.id, index),
+                        [&](std::span<std::byte> piece, std::size_t at, std::size_t place) {
+                          fill_pattern(piece, seed, at);
+                          return scratch_.empty() ? Status() : region_.buffer.write(place, piece);
+                        });
 }
 
 Status Exchange::check(std::uint64_t index) {
-  const std::span<const std::byte> message = bytes_of(recvs_.slice(region_.id, index));
   const std::uint64_t seed = message_seed(run_.seed, stream_from(other(end_)), index);
-  for (std::size_t at = 0; at < message.size(); at += kPiece) {
-    const auto piece = message.subspan(at, std::min(kPiece, message.size() - at));
+  ++checked_;
+  return for_each_piece(recvs_.slice(region_.id, index), [&](std::span<std::byte> piece,
+                                                             std::size_t at, std::size_t place) {
+    const Status status =
+        scratch_.empty() ? Status() : region_.buffer.read(place, std::span(scratch_));
     const auto wrong = find_difference(piece, seed, at);
     if (wrong.has_value() && difference_.empty()) {
-      difference_ = fmt::format("message {} of {} bytes differs from byte {} on", index,
-                                message.size(), at + *wrong);
+      difference_ = fmt::format("message {} of {} bytes differs from byte {} on", index, run_.size,
+                                at + *wrong);
     }
-    if (message.size() <= kPiece) break;
-    if (Status status = hub_.pass(std::chrono::microseconds(0)); !status.ok()) return status;
-  }
-  ++checked_;
-  return {};
+    return status;
+  });
 }
 
 Status Exchange::check_arrived() {

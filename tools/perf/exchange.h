@@ -56,7 +56,10 @@ class Exchange {
   void on_completion(const Completion& completion);
   void on_received(std::uint64_t index, std::uint64_t bytes);
   void received(std::uint64_t index);
-  [[nodiscard]] std::span<std::byte> bytes_of(const Slice& slice) const;
+  // Calls handle(piece, its place in the message, in the region), piece by piece: the memory
+  // itself, or scratch_ where the host does not reach that.
+  template <typename Handle>
+  Status for_each_piece(const Slice& slice, Handle&& handle);
 
   Hub& hub_;
   Link& link_;
@@ -71,6 +74,7 @@ class Exchange {
   Clock::time_point moved_at_;  // When something last completed.
   std::uint64_t completions_ = 0;
   std::vector<std::uint64_t> arrived_;  // Messages to be checked.
+  std::vector<std::byte> scratch_;      // A piece of a message; empty for host memory.
   std::vector<double> samples_;
   std::uint64_t checked_ = 0;
   std::string difference_;

@@ -5,6 +5,8 @@
 #include <array>
 #include <utility>
 
+#include "src/base/settings.h"
+#include "src/gpu/cuda_gpu.h"
 #include "tools/perf/link.h"
 
 namespace sluice::perf {
@@ -17,14 +19,29 @@ Result<std::unique_ptr<Hub>> Hub::create(const Options& options, Threading threa
                   fmt::format("max_transfers: {} are too few for sluice perf, which needs {}",
                               options.max_transfers, kFewest));
   }
+  std::unique_ptr<Gpu> gpu;
+  if (options.gpu != "none") {
+    const Result<std::uint64_t> index = parse_number(options.gpu);
+    if (!index.ok()) return index.status().with_context("gpu");
+    // Its own: the engine's belongs to the engine's thread.
+    auto opened = open_cuda_gpu({.index = static_cast<std::uint32_t>(*index),
+                                 .unpack = CopyBy::kCopy,
+                                 .pack = CopyBy::kCopy});
+    if (!opened.ok()) return opened.status();
+    gpu = opened.take();
+  }
   Result<std::unique_ptr<Driver>> driver = make_driver(options, threading);
   if (!driver.ok()) return driver.status();
   return std::unique_ptr<Hub>(
-      new Hub(driver.take(), std::move(interrupted), options.max_transfers / 4));
+      new Hub(std::move(gpu), driver.take(), std::move(interrupted), options.max_transfers / 4));
 }
 
-Hub::Hub(std::unique_ptr<Driver> driver, std::function<bool()> interrupted, std::uint32_t share)
-    : driver_(std::move(driver)), interrupted_(std::move(interrupted)), share_(share) {}
+Hub::Hub(std::unique_ptr<Gpu> gpu, std::unique_ptr<Driver> driver,
+         std::function<bool()> interrupted, std::uint32_t share)
+    : gpu_(std::move(gpu)),
+      driver_(std::move(driver)),
+      interrupted_(std::move(interrupted)),
+      share_(share) {}
 
 Hub::~Hub() = default;
 
@@ -66,7 +83,9 @@ Result<Region> Hub::allocate(std::size_t bytes, Memory kind) {
   constexpr std::size_t kLong = 256u << 20;
   std::function<Status()> meanwhile;
   if (bytes >= kLong) meanwhile = [this] { return pass(std::chrono::microseconds(0)); };
-  Result<Buffer> buffer = Buffer::allocate(bytes, kind, meanwhile);
+  Result<Buffer> buffer = kind == Memory::kCuda && gpu_ != nullptr
+                              ? Buffer::allocate_on(*gpu_, bytes)
+                              : Buffer::allocate(bytes, kind, meanwhile);
   if (!buffer.ok()) return buffer.status();
   Result<RegionId> id{RegionId{}};
   driver_->run([&](Engine& engine) {

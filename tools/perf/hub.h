@@ -28,6 +28,7 @@ class Hub {
  public:
   // Makes the engine. `interrupted` is asked in every pass; when it says yes, passes fail with
   // kClosed. kInvalidArgument: max_transfers is too small for `sluice perf`.
+  // Options name a GPU: memory of the kind kCuda is that one's.
   static Result<std::unique_ptr<Hub>> create(const Options& options, Threading threading,
                                              std::function<bool()> interrupted);
   ~Hub();  // After every Link.
@@ -55,12 +56,14 @@ class Hub {
 
  private:
   friend class Link;
-  Hub(std::unique_ptr<Driver> driver, std::function<bool()> interrupted, std::uint32_t share);
+  Hub(std::unique_ptr<Gpu> gpu, std::unique_ptr<Driver> driver, std::function<bool()> interrupted,
+      std::uint32_t share);
   void attach(PeerId peer, Link* link) { links_[peer] = link; }
   void detach(PeerId peer) { links_.erase(peer); }
   void on_peer_event(const PeerEvent& event);
   void free_retired();
 
+  std::unique_ptr<Gpu> gpu_;     // Whose memory is allocated; nullptr: none.
   std::vector<Region> retired_;  // Freed after the engine is gone: declared before it.
   std::unique_ptr<Driver> driver_;
   std::function<bool()> interrupted_;

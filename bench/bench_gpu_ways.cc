@@ -1,0 +1,300 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <random>
+
+#include "bench/bench_gpu.h"
+#include "src/base/dl.h"
+#include "src/gpu/fatbins.h"
+
+extern "C" {
+extern const unsigned char kPersistentCopyFatbin[] __attribute__((visibility("hidden")));
+}
+
+namespace sluice::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr int kLatencies = 1000;
+constexpr int kWarm = 100;
+constexpr int kRounds = 5;
+constexpr std::uint64_t kRoundBytes = 512 << 20;
+
+double us_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
+
+Latency percentiles(std::vector<double> samples) {
+  std::sort(samples.begin(), samples.end());
+  return {samples[samples.size() / 2], samples[samples.size() * 99 / 100]};
+}
+
+double median(std::vector<double> samples) {
+  std::sort(samples.begin(), samples.end());
+  return samples[samples.size() / 2];
+}
+
+std::vector<CopyUnit> units_of(const Work& work) {
+  std::vector<CopyUnit> units;
+  for (const Fragment& f : work.fragments) {
+    for (std::uint64_t at = 0; at < f.length; at += kLargestUnit) {
+      units.push_back({work.pool.data() + f.pool_offset + at,
+                       work.destination.data() + f.destination_offset + at,
+                       std::min(f.length - at, kLargestUnit)});
+    }
+  }
+  return units;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Bench>> Bench::create(std::uint32_t gpu, const std::string& json) {
+  auto driver = CudaDriver::load();
+  if (!driver.ok()) return driver.status();
+  std::unique_ptr<Bench> bench(new Bench(driver.take()));
+  Status status = bench->open(gpu, json);
+  if (!status.ok()) return status;
+  return bench;
+}
+
+Status Bench::open(std::uint32_t gpu, const std::string& json) {
+  index_ = gpu;
+  auto opened = open_cuda_gpu({.index = gpu});
+  if (!opened.ok()) return opened.status();
+  memory_gpu_ = opened.take();
+  fmt::print("{}\n", memory_gpu_->description());
+  CUdevice device = 0;
+  driver_.cuDeviceGet(&device, static_cast<int>(gpu));
+  if (!must(driver_.cuDevicePrimaryCtxRetain(&context_, device), "context") ||
+      !must(driver_.cuCtxPushCurrent(context_), "current context") ||
+      !must(driver_.cuStreamCreateWithPriority(&stream_, CU_STREAM_NON_BLOCKING, 0), "stream") ||
+      !find_kernel(kPersistentCopyFatbin, "persistent_copy", persistent_) ||
+      !find_kernel(kCopyPiecesFatbin, "copy_pieces", copy_pieces_) ||
+      !must(driver_.cuMemAlloc(&finished_, 4 * kPersistentJobs), "counters") ||
+      !must(driver_.cuMemsetD8Async(finished_, 0, 4 * kPersistentJobs, stream_), "counters")) {
+    return {StatusCode::kSystem, "the kernels cannot be set up"};
+  }
+  for (int i = 0; i < 2; ++i) {
+    auto on_device = memory_gpu_->allocate_device(kMostBytes);
+    auto pinned = memory_gpu_->allocate_pinned(kMostBytes);
+    if (!on_device.ok()) return on_device.status();
+    if (!pinned.ok()) return pinned.status();
+    device_[i] = on_device.take();
+    pinned_[i] = pinned.take();
+    std::memset(pinned_[i].bytes().data(), i + 1, kMostBytes);
+  }
+  auto control = memory_gpu_->allocate_pinned(16 << 20);
+  if (!control.ok()) return control.status();
+  control_ = control.take();
+  if (!json.empty()) json_ = std::fopen(json.c_str(), "w");
+  return {};
+}
+
+Bench::~Bench() {
+  if (json_ != nullptr) std::fclose(json_);
+}
+
+bool Bench::must(CUresult result, const char* what) {
+  const Status status = driver_.status(result, what);
+  if (status.ok()) return true;
+  fmt::print(stderr, "bench_gpu: {}\n", status.message());
+  good_ = false;
+  return false;
+}
+
+bool Bench::find_kernel(const unsigned char* fatbin, const char* name, CUfunction& kernel) {
+  CUmodule module = nullptr;
+  return must(driver_.cuModuleLoadData(&module, fatbin), name) &&
+         must(driver_.cuModuleGetFunction(&kernel, module, name), name);
+}
+
+Work Bench::work(Place from, Place to, std::size_t bytes, std::size_t fragment) {
+  Work work;
+  work.pool = (from == Place::kDevice ? device_[0] : pinned_[0]).bytes();
+  work.destination = (to == Place::kDevice ? device_[1] : pinned_[1]).bytes();
+  work.bytes = bytes;
+  std::vector<std::uint64_t> places(bytes / fragment);
+  for (std::size_t i = 0; i < places.size(); ++i) places[i] = i * fragment;
+  std::shuffle(places.begin(), places.end(), std::mt19937_64(1));
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    work.fragments.push_back({places[i], fragment, i * fragment});
+  }
+  return work;
+}
+
+std::unique_ptr<Gpu> Bench::gpu_for(CudaGpuOptions options) {
+  options.index = index_;
+  auto gpu = open_cuda_gpu(options);
+  if (gpu.ok()) return gpu.take();
+  fmt::print(stderr, "bench_gpu: {}\n", gpu.status().message());
+  std::exit(1);
+}
+
+void Bench::wait(Gpu& gpu, std::uint64_t ticket) {
+  while (true) {
+    const GpuAnswer answer = gpu.test(ticket);
+    if (answer == GpuAnswer::kDone) return;
+    if (answer == GpuAnswer::kPending) continue;
+    fmt::print(stderr, "bench_gpu: {}\n", gpu.failure().message());
+    std::exit(1);
+  }
+}
+
+Latency Bench::latencies_us(CudaGpuOptions options, const Work& work) {
+  const auto gpu = gpu_for(options);
+  const Unpack chunk{work.fragments, work.pool, work.destination};
+  std::vector<double> samples;
+  for (int i = 0; i < kWarm + kLatencies; ++i) {
+    const auto start = Clock::now();
+    wait(*gpu, gpu->unpack({&chunk, 1}));
+    if (i >= kWarm) samples.push_back(us_since(start));
+  }
+  return percentiles(std::move(samples));
+}
+
+double Bench::gbytes_per_s(CudaGpuOptions options, const Work& work) {
+  const auto gpu = gpu_for(options);
+  const Unpack chunk{work.fragments, work.pool, work.destination};
+  const std::uint64_t batches = std::max<std::uint64_t>(4, kRoundBytes / work.bytes);
+  std::vector<double> rates;
+  double host_us = 0;
+  wait(*gpu, gpu->unpack({&chunk, 1}));
+  for (int round = 0; round < kRounds; ++round) {
+    const auto start = Clock::now();
+    std::uint64_t before = 0;
+    std::uint64_t last = 0;
+    for (std::uint64_t i = 0; i < batches; ++i) {
+      if (before != 0) wait(*gpu, before);
+      before = last;
+      const auto call = Clock::now();
+      last = gpu->unpack({&chunk, 1});
+      host_us += us_since(call);
+    }
+    wait(*gpu, last);
+    rates.push_back(static_cast<double>(work.bytes * batches) / us_since(start) / 1e3);
+  }
+  host_us_a_piece_ = host_us / static_cast<double>(batches * kRounds * work.fragments.size());
+  return median(std::move(rates));
+}
+
+double Bench::kernel_gbytes_per_s(std::uint32_t blocks, const Work& work) {
+  constexpr int kLaunches = 10;
+  std::byte* base = control_.bytes().data();
+  auto* units = reinterpret_cast<CopyUnit*>(base + 65536);
+  const std::vector<CopyUnit> list = units_of(work);
+  std::copy(list.begin(), list.end(), units);
+  CopyArguments arguments{};
+  arguments.units = units;
+  arguments.count = static_cast<std::uint32_t>(list.size());
+  arguments.finished = reinterpret_cast<std::uint32_t*>(finished_);
+  arguments.flag = reinterpret_cast<std::uint64_t*>(base);
+  void* parameters[] = {&arguments};
+  std::vector<double> rates;
+  for (int round = 0; round <= kRounds; ++round) {
+    const auto start = Clock::now();
+    for (int i = 0; i < kLaunches; ++i) {
+      must(driver_.cuLaunchKernel(copy_pieces_, blocks, 1, 1, kCopyThreads, 1, 1, 0, stream_,
+                                  parameters, nullptr),
+           "launching copy_pieces");
+    }
+    if (!must(driver_.cuStreamSynchronize(stream_), "copy_pieces")) return 0;
+    if (round == 0) continue;  // Warm.
+    rates.push_back(static_cast<double>(work.bytes * kLaunches) / us_since(start) / 1e3);
+  }
+  return median(std::move(rates));
+}
+
+double Bench::batched_gbytes_per_s(const Work& work) {
+  using Batch = CUresult (*)(CUdeviceptr*, CUdeviceptr*, size_t*, size_t, CUmemcpyAttributes*,
+                             size_t*, size_t, CUstream);
+  auto library = DynamicLibrary::open("libcuda.so.1");
+  const auto copy_batch =
+      library.ok() ? reinterpret_cast<Batch>(library->symbol("cuMemcpyBatchAsync_v2")) : nullptr;
+  host_us_a_piece_ = 0;
+  if (copy_batch == nullptr) return 0;
+  std::vector<CUdeviceptr> from, to;
+  std::vector<std::size_t> lengths;
+  for (const Fragment& f : work.fragments) {
+    from.push_back(reinterpret_cast<CUdeviceptr>(work.pool.data() + f.pool_offset));
+    to.push_back(reinterpret_cast<CUdeviceptr>(work.destination.data() + f.destination_offset));
+    lengths.push_back(f.length);
+  }
+  CUmemcpyAttributes attributes{};
+  attributes.srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM;
+  std::size_t first = 0;
+  const std::uint64_t batches = std::max<std::uint64_t>(4, kRoundBytes / work.bytes);
+  std::vector<double> rates;
+  double host_us = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    const auto start = Clock::now();
+    for (std::uint64_t i = 0; i < batches; ++i) {
+      const auto call = Clock::now();
+      const CUresult result = copy_batch(to.data(), from.data(), lengths.data(), lengths.size(),
+                                         &attributes, &first, 1, stream_);
+      host_us += us_since(call);
+      if (!must(result, "cuMemcpyBatchAsync")) return 0;
+      if (i % 2 == 1) must(driver_.cuStreamSynchronize(stream_), "a batch");
+    }
+    if (!must(driver_.cuStreamSynchronize(stream_), "a batch")) return 0;
+    rates.push_back(static_cast<double>(work.bytes * batches) / us_since(start) / 1e3);
+  }
+  host_us_a_piece_ = host_us / static_cast<double>(batches * kRounds * work.fragments.size());
+  return median(std::move(rates));
+}
+
+Latency Bench::persistent_us(std::uint32_t sms, const Work& work) {
+  std::byte* base = control_.bytes().data();
+  auto* posted = reinterpret_cast<std::uint64_t*>(base);
+  auto* flag = reinterpret_cast<std::uint64_t*>(base + 128);
+  auto* jobs = reinterpret_cast<PersistentJob*>(base + 4096);
+  auto* units = reinterpret_cast<CopyUnit*>(base + 65536);
+  const std::vector<CopyUnit> list = units_of(work);
+  std::copy(list.begin(), list.end(), units);
+  *posted = 0;
+  *flag = 0;
+  PersistentArguments arguments{posted, jobs, reinterpret_cast<std::uint32_t*>(finished_), flag};
+  void* parameters[] = {&arguments};
+  if (!must(driver_.cuLaunchKernel(persistent_, sms, 1, 1, kCopyThreads, 1, 1, 0, stream_,
+                                   parameters, nullptr),
+            "launching persistent_copy")) {
+    return {};
+  }
+  std::vector<double> samples;
+  const auto limit = Clock::now() + std::chrono::seconds(5);
+  for (std::uint64_t i = 0; i < kWarm + kLatencies && Clock::now() < limit; ++i) {
+    const auto start = Clock::now();
+    jobs[i % kPersistentJobs] = {units, static_cast<std::uint32_t>(list.size())};
+    std::atomic_ref(*posted).store(i + 1, std::memory_order_release);
+    while (std::atomic_ref(*flag).load(std::memory_order_acquire) <= i && Clock::now() < limit) {
+    }
+    if (i >= kWarm) samples.push_back(us_since(start));
+  }
+  std::atomic_ref(*posted).store(kPersistentStop, std::memory_order_release);
+  must(driver_.cuStreamSynchronize(stream_), "ending persistent_copy");
+  if (samples.size() < kLatencies) {
+    must(CUDA_ERROR_LAUNCH_TIMEOUT, "persistent_copy");
+    return {};
+  }
+  return percentiles(std::move(samples));
+}
+
+void Bench::report(const std::string& name, const Texts& what, const Numbers& figures) {
+  std::string line = fmt::format("{:<18}", name);
+  std::string json = fmt::format("{{\"measure\": \"{}\"", name);
+  for (const auto& [key, value] : what) {
+    line += fmt::format(" {}: {:<18}", key, value);
+    json += fmt::format(", \"{}\": \"{}\"", key, value);
+  }
+  for (const auto& [key, value] : figures) {
+    line += fmt::format(" {} {:.4g}", key, value);
+    json += fmt::format(", \"{}\": {:.6g}", key, value);
+  }
+  fmt::print("{}\n", line);
+  std::fflush(stdout);
+  if (json_ != nullptr) fmt::print(json_, "{}}}\n", json);
+}
+
+}  // namespace sluice::bench

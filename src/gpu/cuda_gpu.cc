@@ -1,0 +1,249 @@
+#include "src/gpu/cuda_gpu.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "src/base/check.h"
+#include "src/base/log.h"
+#include "src/gpu/copy_queue.h"
+#include "src/gpu/fatbins.h"
+
+namespace sluice {
+namespace {
+
+// How often a pending ticket is asked about before the stream is: a stream that has stopped never
+// writes its flag.
+constexpr std::uint32_t kPatientTests = 4096;
+
+class CudaGpu final : public Gpu {
+ public:
+  CudaGpu(CudaDriver driver, const CudaGpuOptions& options)
+      : options_(options),
+        cuda_{std::move(driver), nullptr, nullptr, false, {}},
+        unpacks_(std::make_unique<CopyQueue>(cuda_, options.sms, options.unpack)),
+        packs_(std::make_unique<CopyQueue>(cuda_, options.sms, options.pack)) {}
+  ~CudaGpu() override;
+  Status open();
+
+  [[nodiscard]] const std::string& description() const override { return description_; }
+  std::uint64_t unpack(std::span<const Unpack> batch) override;
+  std::uint64_t pack(std::span<const Piece> pieces) override;
+  GpuAnswer test(std::uint64_t ticket) override;
+  [[nodiscard]] Status failure() const override { return cuda_.failure; }
+  Result<GpuMemory> allocate_pinned(std::size_t bytes) override;
+  Result<GpuMemory> allocate_device(std::size_t bytes) override;
+  [[nodiscard]] Status check_device(std::span<const std::byte> range) const override;
+  Status read_device(std::span<std::byte> into, const void* from) override;
+
+ private:
+  Status describe();
+  [[nodiscard]] Status check_address(const std::byte* address) const;
+
+  const CudaGpuOptions options_;
+  CudaContext cuda_;
+  CUdevice device_ = 0;
+  bool retained_ = false;
+  CUmodule module_ = nullptr;
+  std::string description_;
+  std::unique_ptr<CopyQueue> unpacks_;  // Tickets: twice the queue's number,
+  std::unique_ptr<CopyQueue> packs_;    // and one more.
+  std::uint32_t pending_tests_ = 0;
+};
+
+Status CudaGpu::describe() {
+  std::array<char, 128> name{};
+  std::array<char, 32> pci{};
+  int version = 0;
+  int writes_flags = 0;
+  const CudaDriver& driver = cuda_.driver;
+  const bool good =
+      cuda_.good(driver.cuDeviceGetName(name.data(), name.size(), device_), "naming the GPU") &&
+      cuda_.good(driver.cuDeviceGetPCIBusId(pci.data(), pci.size(), device_), "its address") &&
+      cuda_.good(driver.cuDriverGetVersion(&version), "the driver's version") &&
+      cuda_.good(driver.cuDeviceGetAttribute(
+                     &writes_flags, CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS, device_),
+                 "an attribute");
+  if (!good) return cuda_.failure;
+  cuda_.writes_flags = writes_flags != 0;
+  description_ = fmt::format("GPU {} {} {}, driver {}.{}", options_.index, name.data(), pci.data(),
+                             version / 1000, version % 1000 / 10);
+  return {};
+}
+
+Status CudaGpu::open() {
+  const CudaDriver& driver = cuda_.driver;
+  int count = 0;
+  if (!cuda_.good(driver.cuDeviceGetCount(&count), "counting GPUs")) return cuda_.failure;
+  if (options_.index >= static_cast<std::uint32_t>(count)) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("gpu {}: the driver shows {} GPUs, from 0 on", options_.index, count)};
+  }
+  if (!cuda_.good(driver.cuDeviceGet(&device_, static_cast<int>(options_.index)), "the GPU")) {
+    return cuda_.failure;
+  }
+  Status status = describe();
+  if (!status.ok()) return status;
+  // The primary context: the one that the runtime API, PyTorch and NCCL use.
+  retained_ = cuda_.good(driver.cuDevicePrimaryCtxRetain(&cuda_.context, device_), "its context");
+  if (!retained_) return cuda_.failure;
+  const CurrentContext current(driver, cuda_.context);
+  const bool good =
+      cuda_.good(driver.cuModuleLoadData(&module_, kCopyPiecesFatbin), "loading copy_pieces") &&
+      cuda_.good(driver.cuModuleGetFunction(&cuda_.copy_pieces, module_, "copy_pieces"),
+                 "finding copy_pieces") &&
+      unpacks_->open() && packs_->open();
+  if (good) SLUICE_LOG(kInfo, "gpu", "{}", description_);
+  return good ? Status() : cuda_.failure;
+}
+
+CudaGpu::~CudaGpu() {
+  if (!retained_) return;
+  {
+    const CurrentContext current(cuda_.driver, cuda_.context);
+    unpacks_.reset();
+    packs_.reset();
+    if (module_ != nullptr) cuda_.driver.cuModuleUnload(module_);
+  }
+  cuda_.driver.cuDevicePrimaryCtxRelease(device_);
+}
+
+std::uint64_t CudaGpu::unpack(std::span<const Unpack> batch) {
+  SLUICE_CHECK(!batch.empty(), "unpack {}", unpacks_->last());
+  const CurrentContext current(cuda_.driver, cuda_.context);
+  for (const Unpack& chunk : batch) {
+    for (const Fragment& f : chunk.fragments) {
+      unpacks_->add(chunk.pool.data() + f.pool_offset,
+                    chunk.destination.data() + f.destination_offset, f.length);
+    }
+  }
+  return unpacks_->finish() * 2;
+}
+
+std::uint64_t CudaGpu::pack(std::span<const Piece> pieces) {
+  SLUICE_CHECK(!pieces.empty(), "pack {}", packs_->last());
+  const CurrentContext current(cuda_.driver, cuda_.context);
+  for (const Piece& piece : pieces) packs_->add(piece.from, piece.to, piece.length);
+  return packs_->finish() * 2 + 1;
+}
+
+GpuAnswer CudaGpu::test(std::uint64_t ticket) {
+  CopyQueue& queue = ticket % 2 == 0 ? *unpacks_ : *packs_;
+  const std::uint64_t number = ticket / 2;
+  SLUICE_CHECK(number >= 1 && number <= queue.last(), "ticket {} of {}", number, queue.last());
+  if (queue.done(number)) return GpuAnswer::kDone;
+  if (++pending_tests_ % kPatientTests == 0) {
+    const CurrentContext current(cuda_.driver, cuda_.context);
+    queue.check();
+  }
+  return cuda_.failure.ok() ? GpuAnswer::kPending : GpuAnswer::kFailed;
+}
+
+Result<GpuMemory> CudaGpu::allocate_pinned(std::size_t bytes) {
+  if (bytes == 0) return GpuMemory();
+  const CurrentContext current(cuda_.driver, cuda_.context);
+  void* base = nullptr;
+  const CUresult result = cuda_.driver.cuMemHostAlloc(
+      &base, bytes, CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP);
+  if (result != CUDA_SUCCESS) {
+    return Status(StatusCode::kUnavailable,
+                  fmt::format("{} bytes of pinned memory: {}", bytes,
+                              cuda_.driver.status(result, "allocating").message()));
+  }
+  return GpuMemory({static_cast<std::byte*>(base), bytes}, [this](std::span<std::byte> range) {
+    const CurrentContext mine(cuda_.driver, cuda_.context);
+    cuda_.driver.cuMemFreeHost(range.data());
+  });
+}
+
+Result<GpuMemory> CudaGpu::allocate_device(std::size_t bytes) {
+  if (bytes == 0) return GpuMemory();
+  const CurrentContext current(cuda_.driver, cuda_.context);
+  CUdeviceptr base = 0;
+  const CUresult result = cuda_.driver.cuMemAlloc(&base, bytes);
+  if (result != CUDA_SUCCESS) {
+    return Status(StatusCode::kUnavailable,
+                  fmt::format("{} bytes of GPU memory: {}", bytes,
+                              cuda_.driver.status(result, "allocating").message()));
+  }
+  return GpuMemory({reinterpret_cast<std::byte*>(base), bytes}, [this](std::span<std::byte> range) {
+    const CurrentContext mine(cuda_.driver, cuda_.context);
+    cuda_.driver.cuMemFree(reinterpret_cast<CUdeviceptr>(range.data()));
+  });
+}
+
+Status CudaGpu::check_address(const std::byte* address) const {
+  const auto pointer = reinterpret_cast<CUdeviceptr>(address);
+  CUmemorytype type{};
+  int ordinal = -1;
+  const CUresult result =
+      cuda_.driver.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, pointer);
+  if (result != CUDA_SUCCESS || type != CU_MEMORYTYPE_DEVICE) {
+    return {StatusCode::kInvalidArgument, fmt::format("address {} is host memory, not memory of {}",
+                                                      fmt::ptr(address), description_)};
+  }
+  cuda_.driver.cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, pointer);
+  if (ordinal != static_cast<int>(options_.index)) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("address {} is memory of GPU {}, this engine has {}", fmt::ptr(address),
+                        ordinal, description_)};
+  }
+  return {};
+}
+
+// Both ends are asked about, not the allocation: a range may be mapped from several.
+Status CudaGpu::check_device(std::span<const std::byte> range) const {
+  if (range.empty()) return {};
+  const CurrentContext current(cuda_.driver, cuda_.context);
+  Status status = check_address(&range.front());
+  return status.ok() ? check_address(&range.back()) : status;
+}
+
+Status CudaGpu::read_device(std::span<std::byte> into, const void* from) {
+  if (into.empty()) return {};
+  const CurrentContext current(cuda_.driver, cuda_.context);
+  return cuda_.driver.status(
+      cuda_.driver.cuMemcpy(reinterpret_cast<CUdeviceptr>(into.data()),
+                            reinterpret_cast<CUdeviceptr>(from), into.size()),
+      "reading GPU memory");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Gpu>> open_cuda_gpu(const CudaGpuOptions& options) {
+  auto driver = CudaDriver::load();
+  if (!driver.ok()) return driver.status();
+  auto gpu = std::make_unique<CudaGpu>(driver.take(), options);
+  Status status = gpu->open();
+  if (!status.ok()) return status;
+  return std::unique_ptr<Gpu>(std::move(gpu));
+}
+
+std::uint32_t count_cuda_gpus() {
+  auto driver = CudaDriver::load();
+  int count = 0;
+  if (driver.ok()) driver->cuDeviceGetCount(&count);
+  return static_cast<std::uint32_t>(count);
+}
+
+std::string describe_cuda() {
+  auto driver = CudaDriver::load();
+  if (!driver.ok()) return std::string(driver.status().message());
+  int version = 0;
+  int count = 0;
+  driver->cuDriverGetVersion(&version);
+  driver->cuDeviceGetCount(&count);
+  std::string text =
+      fmt::format("CUDA driver {}.{}, {} GPUs", version / 1000, version % 1000 / 10, count);
+  for (int i = 0; i < count; ++i) {
+    std::array<char, 128> name{};
+    CUdevice device = 0;
+    driver->cuDeviceGet(&device, i);
+    driver->cuDeviceGetName(name.data(), name.size(), device);
+    text += fmt::format("{} {}", i == 0 ? ":" : ",", name.data());
+  }
+  return text;
+}
+
+}  // namespace sluice

@@ -1,0 +1,353 @@
+// Every Gpu against a CPU reference. Those of CUDA are skipped, and say so, where there is none.
+#include "src/gpu/gpu.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "src/gpu/cuda_gpu.h"
+#include "src/gpu/host_gpu.h"
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+using Bytes = std::vector<std::byte>;
+
+struct GpuCase {
+  const char* name;
+  bool cuda;
+  CudaGpuOptions options;
+};
+
+std::ostream& operator<<(std::ostream& out, const GpuCase& value) { return out << value.name; }
+
+// Only a hang reaches it.
+constexpr std::chrono::seconds kPatience{60};
+constexpr std::byte kGuard{0xa5};
+constexpr std::size_t kGuardBytes = 64;
+
+class GpuTest : public testing::TestWithParam<GpuCase> {
+ protected:
+  void SetUp() override {
+    if (!GetParam().cuda) {
+      gpu_ = std::make_unique<HostGpu>(HostGpu::Pose::kPosing);
+      mover_ = std::make_unique<HostGpu>(HostGpu::Pose::kPosing);
+      return;
+    }
+    auto opened = open_cuda_gpu(GetParam().options);
+    if (opened.status().code() == StatusCode::kUnavailable) {
+      GTEST_SKIP() << opened.status().message();
+    }
+    ASSERT_TRUE(opened.ok()) << opened.status().to_string();
+    gpu_ = opened.take();
+    // Moves by the copy engine alone what the tests prepare: independent of the kernel.
+    auto mover = open_cuda_gpu({.unpack = CopyBy::kCopy, .pack = CopyBy::kCopy});
+    ASSERT_TRUE(mover.ok()) << mover.status().to_string();
+    mover_ = mover.take();
+  }
+
+  [[nodiscard]] static testing::AssertionResult finish(Gpu& gpu, std::uint64_t ticket) {
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (std::chrono::steady_clock::now() < end) {
+      const GpuAnswer answer = gpu.test(ticket);
+      if (answer == GpuAnswer::kDone) return testing::AssertionSuccess();
+      if (answer == GpuAnswer::kFailed) {
+        return testing::AssertionFailure() << gpu.failure().to_string();
+      }
+    }
+    return testing::AssertionFailure() << "ticket " << ticket << " is still pending";
+  }
+
+  GpuMemory pinned(std::size_t bytes) {
+    auto memory = gpu_->allocate_pinned(bytes);
+    EXPECT_TRUE(memory.ok()) << memory.status().to_string();
+    return memory.take();
+  }
+  GpuMemory device(std::size_t bytes) {
+    auto memory = gpu_->allocate_device(bytes);
+    EXPECT_TRUE(memory.ok()) << memory.status().to_string();
+    return memory.take();
+  }
+  void put(std::span<std::byte> to, const Bytes& bytes) {
+    auto staging = mover_->allocate_pinned(bytes.size());
+    ASSERT_TRUE(staging.ok());
+    std::copy(bytes.begin(), bytes.end(), staging->bytes().begin());
+    const Piece piece{staging->bytes().data(), to.data(), bytes.size()};
+    ASSERT_TRUE(finish(*mover_, mover_->pack({&piece, 1})));
+  }
+  Bytes get(std::span<const std::byte> from) {
+    Bytes bytes(from.size());
+    const Status status = mover_->read_device(bytes, from.data());
+    EXPECT_TRUE(status.ok()) << status.to_string();
+    return bytes;
+  }
+
+  std::unique_ptr<Gpu> gpu_;
+  std::unique_ptr<Gpu> mover_;
+};
+
+Bytes random_bytes(std::size_t count, std::mt19937_64& random) {
+  Bytes bytes(count);
+  for (std::byte& b : bytes) b = static_cast<std::byte>(random());
+  return bytes;
+}
+
+// Every alignment of both ends, at lengths around what a lane, a warp and a unit copy: copied and
+// nothing around them touched.
+TEST_P(GpuTest, CopiesEveryAlignmentAndTouchesNothingElse) {
+  constexpr std::size_t kLengths[] = {0,   1,   3,   15,  16,   17,   31,   33,   47,   64,   65,
+                                      255, 511, 512, 527, 1023, 2050, 4080, 4095, 4096, 4097, 8191};
+  constexpr std::size_t kSlot = 8192 + 64;
+  std::mt19937_64 random(1);
+  for (const std::size_t length : kLengths) {
+    const GpuMemory source = device(16 * kSlot);
+    const GpuMemory target = device(256 * kSlot);
+    const Bytes content = random_bytes(source.bytes().size(), random);
+    Bytes expected(target.bytes().size(), kGuard);
+    put(source.bytes(), content);
+    put(target.bytes(), expected);
+    std::vector<Piece> pieces;
+    for (std::size_t from = 0; from < 16; ++from) {
+      for (std::size_t to = 0; to < 16; ++to) {
+        const std::size_t source_at = from * kSlot + from;
+        const std::size_t target_at = (from * 16 + to) * kSlot + 16 + to;
+        pieces.push_back(
+            {source.bytes().data() + source_at, target.bytes().data() + target_at, length});
+        std::memcpy(expected.data() + target_at, content.data() + source_at, length);
+      }
+    }
+    ASSERT_TRUE(finish(*gpu_, gpu_->pack(pieces)));
+    const Bytes found = get(target.bytes());
+    const auto [a, b] = std::mismatch(found.begin(), found.end(), expected.begin());
+    ASSERT_EQ(a - found.begin(), static_cast<long>(found.size())) << "length " << length;
+  }
+}
+
+// A piece that ends where its allocation does: a byte read behind it would be an error under
+// compute-sanitizer.
+TEST_P(GpuTest, ReadsNoByteOutsideOfAPiece) {
+  std::mt19937_64 random(2);
+  for (std::size_t shift = 0; shift < 16; ++shift) {
+    const std::size_t length = 3 * 4096 + shift;
+    const GpuMemory source = device(length);
+    const GpuMemory target = device(length);
+    const Bytes content = random_bytes(length, random);
+    put(source.bytes(), content);
+    put(target.bytes(), Bytes(length, kGuard));
+    // From `shift` on to the front: another alignment, and both ends of the source at its border.
+    const Piece piece{source.bytes().data() + shift, target.bytes().data(), length - shift};
+    ASSERT_TRUE(finish(*gpu_, gpu_->pack({&piece, 1})));
+    const Bytes found = get(target.bytes());
+    ASSERT_TRUE(
+        std::equal(content.begin() + static_cast<long>(shift), content.end(), found.begin()))
+        << "shift " << shift;
+  }
+}
+
+struct Scatter {
+  std::vector<std::vector<Fragment>> fragments;  // By chunk.
+  std::vector<std::size_t> lengths;
+};
+
+// Cuts chunks into fragments of random lengths, up to `longest`, at random places of the pool.
+Scatter scatter(std::size_t chunks, std::size_t most, std::size_t longest, std::size_t pool_bytes,
+                std::mt19937_64& random) {
+  Scatter result;
+  for (std::size_t c = 0; c < chunks; ++c) {
+    const std::uint64_t bytes = random() % most;
+    std::vector<Fragment> fragments;
+    for (std::uint64_t at = 0; at < bytes;) {
+      const std::uint64_t length = std::min(bytes - at, random() % longest);
+      fragments.push_back({random() % (pool_bytes - length + 1), length, at});
+      at += length;
+    }
+    std::shuffle(fragments.begin(), fragments.end(), random);
+    result.fragments.push_back(fragments);
+    result.lengths.push_back(bytes);
+  }
+  return result;
+}
+
+class GpuUnpack : public GpuTest {
+ protected:
+  // Unpacks random chunks out of `pool`, one batch, and compares with the same done here.
+  void round(const GpuMemory& pool, const Bytes& content, std::size_t longest,
+             std::mt19937_64& random) {
+    constexpr std::size_t kChunks = 12;
+    constexpr std::size_t kMost = 200'000;
+    const std::size_t stride = kMost + 2 * kGuardBytes + random() % 16;
+    const GpuMemory target = device(kChunks * stride);
+    Bytes expected(target.bytes().size(), kGuard);
+    put(target.bytes(), expected);
+    const Scatter plan = scatter(kChunks, kMost, longest, content.size(), random);
+    std::vector<Unpack> batch;
+    for (std::size_t c = 0; c < kChunks; ++c) {
+      const std::size_t start = c * stride + kGuardBytes;
+      batch.push_back(
+          {plan.fragments[c], pool.bytes(), target.bytes().subspan(start, plan.lengths[c])});
+      for (const Fragment& f : plan.fragments[c]) {
+        std::memcpy(expected.data() + start + f.destination_offset, content.data() + f.pool_offset,
+                    f.length);
+      }
+    }
+    ASSERT_TRUE(finish(*gpu_, gpu_->unpack(batch)));
+    const Bytes found = get(target.bytes());
+    const auto [a, b] = std::mismatch(found.begin(), found.end(), expected.begin());
+    ASSERT_EQ(a - found.begin(), static_cast<long>(found.size()));
+  }
+};
+
+TEST_P(GpuUnpack, RandomFragmentsOfAPinnedPool) {
+  std::mt19937_64 random(3);
+  const GpuMemory pool = pinned(1 << 20);
+  const Bytes content = random_bytes(pool.bytes().size(), random);
+  std::copy(content.begin(), content.end(), pool.bytes().begin());
+  for (const std::size_t longest : {64u, 5000u, 5000u, 150'000u, 5000u}) {
+    round(pool, content, longest, random);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(GpuUnpack, RandomFragmentsOfADevicePool) {
+  std::mt19937_64 random(4);
+  const GpuMemory pool = device(1 << 20);
+  const Bytes content = random_bytes(pool.bytes().size(), random);
+  put(pool.bytes(), content);
+  for (const std::size_t longest : {64u, 5000u, 150'000u}) {
+    round(pool, content, longest, random);
+    if (HasFatalFailure()) return;
+  }
+}
+
+// More fragments in one batch than the list has places.
+TEST_P(GpuUnpack, ABatchLongerThanTheList) {
+  constexpr std::size_t kFragments = 200'000;
+  std::mt19937_64 random(5);
+  const GpuMemory pool = pinned(64 << 10);
+  const Bytes content = random_bytes(pool.bytes().size(), random);
+  std::copy(content.begin(), content.end(), pool.bytes().begin());
+  const GpuMemory target = device(kFragments * 8);
+  std::vector<Fragment> fragments;
+  Bytes expected(kFragments * 8);
+  for (std::size_t i = 0; i < kFragments; ++i) {
+    fragments.push_back({random() % (content.size() - 8), 8, i * 8});
+    std::memcpy(expected.data() + i * 8, content.data() + fragments[i].pool_offset, 8);
+  }
+  const Unpack chunk{fragments, pool.bytes(), target.bytes()};
+  ASSERT_TRUE(finish(*gpu_, gpu_->unpack({&chunk, 1})));
+  ASSERT_TRUE(get(target.bytes()) == expected);
+}
+
+TEST_P(GpuTest, GathersScatteredBlocksIntoPinnedMemory) {
+  constexpr std::size_t kBlocks = 500;
+  constexpr std::size_t kBlock = 3000;
+  std::mt19937_64 random(6);
+  const GpuMemory source = device(kBlocks * kBlock * 2);
+  const GpuMemory staging = pinned(kBlocks * kBlock);
+  const Bytes content = random_bytes(source.bytes().size(), random);
+  put(source.bytes(), content);
+  std::vector<std::size_t> order(kBlocks);
+  for (std::size_t i = 0; i < kBlocks; ++i) order[i] = i;
+  std::shuffle(order.begin(), order.end(), random);
+  std::vector<Piece> pieces;
+  for (std::size_t i = 0; i < kBlocks; ++i) {
+    pieces.push_back({source.bytes().data() + order[i] * 2 * kBlock,
+                      staging.bytes().data() + i * kBlock, kBlock});
+  }
+  ASSERT_TRUE(finish(*gpu_, gpu_->pack(pieces)));
+  for (std::size_t i = 0; i < kBlocks; ++i) {  // The host reads it as soon as it is Done.
+    ASSERT_EQ(0, std::memcmp(staging.bytes().data() + i * kBlock,
+                             content.data() + order[i] * 2 * kBlock, kBlock))
+        << "block " << i;
+  }
+}
+
+// Many in flight, of both kinds: each ticket's bytes are there when it is Done, and tickets of a
+// kind finish in order.
+TEST_P(GpuTest, TicketsFinishInOrderWithTheirBytes) {
+  constexpr std::size_t kTickets = 300;
+  constexpr std::size_t kBytes = 100'000;
+  std::mt19937_64 random(7);
+  const GpuMemory source = device(kBytes);
+  const Bytes content = random_bytes(kBytes, random);
+  put(source.bytes(), content);
+  const GpuMemory staging = pinned(kTickets * 8);
+  std::memset(staging.bytes().data(), 0, kTickets * 8);
+  const GpuMemory target = device(kBytes);
+  std::vector<std::uint64_t> packs;
+  std::vector<std::uint64_t> unpacks;
+  const Fragment whole{0, 8, 0};
+  for (std::size_t i = 0; i < kTickets; ++i) {
+    const Piece piece{source.bytes().data() + i * 16, staging.bytes().data() + i * 8, 8};
+    packs.push_back(gpu_->pack({&piece, 1}));
+    const Unpack chunk{{&whole, 1}, source.bytes(), target.bytes().first(8)};
+    unpacks.push_back(gpu_->unpack({&chunk, 1}));
+    ASSERT_NE(packs.back(), 0u);
+    ASSERT_NE(unpacks.back(), 0u);
+  }
+  ASSERT_TRUE(finish(*gpu_, unpacks.back()));
+  for (std::size_t i = 0; i < kTickets; ++i) {
+    ASSERT_EQ(gpu_->test(unpacks[i]), GpuAnswer::kDone) << "the last one is";
+    ASSERT_TRUE(finish(*gpu_, packs[i]));
+    ASSERT_EQ(0, std::memcmp(staging.bytes().data() + i * 8, content.data() + i * 16, 8));
+  }
+}
+
+TEST_P(GpuTest, NothingIsAPieceToo) {
+  const Piece nothing{nullptr, nullptr, 0};
+  const Unpack empty[] = {{{}, {}, {}}, {{}, {}, {}}};
+  EXPECT_TRUE(finish(*gpu_, gpu_->pack({&nothing, 1})));
+  EXPECT_TRUE(finish(*gpu_, gpu_->unpack(empty)));
+  EXPECT_TRUE(gpu_->allocate_pinned(0).ok());
+  EXPECT_TRUE(gpu_->allocate_device(0).ok());
+}
+
+TEST_P(GpuTest, KnowsItsOwnMemory) {
+  const GpuMemory memory = device(1000);
+  EXPECT_TRUE(gpu_->check_device(memory.bytes()).ok());
+  EXPECT_TRUE(gpu_->check_device({}).ok());
+  if (!GetParam().cuda) return;  // There, host memory poses as the GPU's.
+  const GpuMemory host = pinned(1000);
+  const Bytes ordinary(1000);
+  const std::span<const std::byte> wrongs[] = {host.bytes(), ordinary};
+  for (const auto wrong : wrongs) {
+    const Status status = gpu_->check_device(wrong);
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("is host memory"));
+  }
+}
+
+TEST(CudaGpu, ADeviceThatIsNotThereIsAnError) {
+  const auto gpu = open_cuda_gpu({.index = 1000});
+  ASSERT_FALSE(gpu.ok());
+  const std::string message(gpu.status().message());
+  if (gpu.status().code() == StatusCode::kUnavailable) GTEST_SKIP() << message;
+  EXPECT_EQ(gpu.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(message, HasSubstr("gpu 1000"));
+}
+
+TEST(CudaGpu, TellsWhatIsThere) { EXPECT_THAT(describe_cuda(), HasSubstr("CUDA")); }
+
+constexpr GpuCase kCases[] = {
+    {"host", false, {}},
+    {"cuda_auto", true, {}},
+    {"cuda_kernel", true, {.unpack = CopyBy::kKernel, .pack = CopyBy::kKernel}},
+    {"cuda_kernel_one_sm", true, {.sms = 1, .unpack = CopyBy::kKernel, .pack = CopyBy::kKernel}},
+    {"cuda_kernel_many_sms",
+     true,
+     {.sms = 132, .unpack = CopyBy::kKernel, .pack = CopyBy::kKernel}},
+    {"cuda_copy", true, {.unpack = CopyBy::kCopy, .pack = CopyBy::kCopy}},
+};
+
+std::string name_of(const testing::TestParamInfo<GpuCase>& info) { return info.param.name; }
+INSTANTIATE_TEST_SUITE_P(Every, GpuTest, testing::ValuesIn(kCases), name_of);
+INSTANTIATE_TEST_SUITE_P(Every, GpuUnpack, testing::ValuesIn(kCases), name_of);
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,242 @@
+// GPU memory over a Net that does not take it: engines over loopback TCP whose Gpu has host memory
+// posing as its own and takes its time, so that whoever does not wait for it moves wrong bytes.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+
+#include "src/engine/engine_impl.h"
+#include "src/gpu/host_gpu.h"
+#include "src/net/tcp/tcp_control.h"
+#include "src/net/tcp/tcp_net.h"
+#include "tests/engine/engine_fixture.h"
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+
+// What a LaggingGpu was told and seen to do; outlives it.
+struct GpuLog {
+  std::size_t unpacks = 0;
+  std::size_t packs = 0;
+  std::size_t pieces = 0;
+  bool fails = false;  // From now on.
+};
+
+// Copies only when it is asked about for the third time.
+class LaggingGpu final : public Gpu {
+ public:
+  explicit LaggingGpu(GpuLog& log) : log_(log) {}
+
+  [[nodiscard]] const std::string& description() const override { return host_.description(); }
+  std::uint64_t unpack(std::span<const Unpack> batch) override {
+    ++log_.unpacks;
+    std::vector<Piece> pieces;
+    for (const Unpack& chunk : batch) {
+      for (const Fragment& f : chunk.fragments) {
+        pieces.push_back({chunk.pool.data() + f.pool_offset,
+                          chunk.destination.data() + f.destination_offset, f.length});
+      }
+    }
+    return start(std::move(pieces));
+  }
+  std::uint64_t pack(std::span<const Piece> pieces) override {
+    ++log_.packs;
+    return start({pieces.begin(), pieces.end()});
+  }
+  GpuAnswer test(std::uint64_t ticket) override {
+    if (ticket <= done_) return GpuAnswer::kDone;
+    if (log_.fails) return GpuAnswer::kFailed;
+    if (++tests_ % 3 != 0) return GpuAnswer::kPending;
+    for (const Piece& piece : work_.front()) std::memcpy(piece.to, piece.from, piece.length);
+    log_.pieces += work_.front().size();
+    work_.pop_front();
+    return ticket <= ++done_ ? GpuAnswer::kDone : GpuAnswer::kPending;
+  }
+  [[nodiscard]] Status failure() const override {
+    return log_.fails ? Status(StatusCode::kSystem, "the GPU has fallen off the bus") : Status();
+  }
+  Result<GpuMemory> allocate_pinned(std::size_t bytes) override {
+    return host_.allocate_pinned(bytes);
+  }
+  Result<GpuMemory> allocate_device(std::size_t bytes) override {
+    return host_.allocate_device(bytes);
+  }
+  [[nodiscard]] Status check_device(std::span<const std::byte> range) const override {
+    return host_.check_device(range);
+  }
+  Status read_device(std::span<std::byte> into, const void* from) override {
+    return host_.read_device(into, from);
+  }
+
+ private:
+  std::uint64_t start(std::vector<Piece> pieces) {
+    work_.push_back(std::move(pieces));
+    return ++tickets_;
+  }
+
+  GpuLog& log_;
+  HostGpu host_{HostGpu::Pose::kPosing};
+  std::deque<std::vector<Piece>> work_;
+  std::uint64_t tickets_ = 0;
+  std::uint64_t done_ = 0;
+  std::uint64_t tests_ = 0;
+};
+
+Options gpu_options() {
+  Options options = loopback_options();
+  options.allow_anyone = 1;
+  options.name = "gpu";
+  return options;
+}
+
+std::unique_ptr<Engine> make_gpu_engine(const Options& options, GpuLog& log) {
+  EngineParts parts;
+  parts.options = options;
+  auto clock = std::make_shared<SystemClock>();
+  parts.clock = clock;
+  TcpNetOptions tcp;
+  tcp.bind_host = options.listen_host;
+  tcp.window = options.window;
+  parts.net = TcpNet::create(tcp, *clock).take();
+  parts.control = TcpControlNet::create().take();
+  parts.gpu = std::make_unique<LaggingGpu>(log);
+  parts.advertise_host = "127.0.0.1";
+  parts.channels = options.channels;
+  return make_engine(std::move(parts)).take();
+}
+
+class EngineGpu : public testing::Test {
+ protected:
+  explicit EngineGpu(const Options& options = gpu_options())
+      : pair_(make_gpu_engine(options, a_log_), make_gpu_engine(options, b_log_)) {}
+
+  // One message of `bytes` from a to b, and whether it arrived as it was.
+  void move(std::size_t bytes, Memory from_kind, Memory into_kind) {
+    std::vector<std::byte> from = random_bytes(bytes + 3, 11);
+    std::vector<std::byte> into(bytes + 64, std::byte{0x5a});
+    const RegionId from_region = pair_.a.add(from, from_kind);
+    const RegionId into_region = pair_.b.add(into, into_kind);
+    const auto recv = pair_.b.engine->recv(pair_.a_at_b, {into_region, 32, bytes});
+    const auto send = pair_.a.engine->send(pair_.b_at_a, {from_region, 3, bytes});
+    ASSERT_TRUE(recv.ok() && send.ok());
+    ASSERT_TRUE(pair_.drive([&] { return pair_.a.finished(*send); }));
+    std::vector<std::byte> sent(from.begin() + 3, from.end());
+    std::fill(from.begin(), from.end(), std::byte{0});  // It may be reused now.
+    ASSERT_TRUE(pair_.drive([&] { return pair_.b.finished(*recv); }));
+    EXPECT_TRUE(pair_.a.done.at(*send).status.ok()) << pair_.a.done.at(*send).status.to_string();
+    EXPECT_TRUE(pair_.b.done.at(*recv).status.ok()) << pair_.b.done.at(*recv).status.to_string();
+    EXPECT_EQ(pair_.b.done.at(*recv).bytes, bytes);
+    EXPECT_TRUE(std::equal(sent.begin(), sent.end(), into.begin() + 32)) << bytes << " bytes";
+    const auto untouched = [](std::byte b) { return b == std::byte{0x5a}; };
+    EXPECT_TRUE(std::all_of(into.begin(), into.begin() + 32, untouched));
+    EXPECT_TRUE(std::all_of(into.end() - 32, into.end(), untouched));
+    EXPECT_TRUE(pair_.a.engine->deregister(from_region).ok());
+    EXPECT_TRUE(pair_.b.engine->deregister(into_region).ok());
+  }
+
+  GpuLog a_log_;
+  GpuLog b_log_;
+  Pair pair_;
+};
+
+TEST_F(EngineGpu, EveryKindToEveryKindAtEverySize) {
+  for (const std::size_t bytes :
+       {0u, 1u, 100u, 16u << 10, (16u << 10) + 1, 300'000u, (9u << 20) + 5}) {
+    for (const Memory from : {Memory::kHost, Memory::kCuda}) {
+      for (const Memory into : {Memory::kHost, Memory::kCuda}) move(bytes, from, into);
+    }
+  }
+  EXPECT_GT(a_log_.packs, 0u);
+  EXPECT_GT(b_log_.unpacks, 0u);
+  EXPECT_EQ(a_log_.unpacks + b_log_.packs, 0u);
+}
+
+TEST_F(EngineGpu, HostMemoryNeverMeetsTheGpu) {
+  move(100, Memory::kHost, Memory::kHost);
+  move(5 << 20, Memory::kHost, Memory::kHost);
+  EXPECT_EQ(a_log_.packs + b_log_.unpacks, 0u);
+}
+
+// Many at once, of both kinds and both ways, small and large: more than staging and batches hold.
+TEST_F(EngineGpu, ManyMessagesOfBothKindsAtOnce) {
+  constexpr std::size_t kMessages = 150;
+  const std::size_t sizes[] = {40, 3 << 20, 5000, 700'000, 16 << 10, 64 << 10};
+  std::vector<std::vector<std::byte>> froms;
+  std::vector<std::vector<std::byte>> intos;
+  std::vector<TransferId> sends;
+  std::vector<TransferId> recvs;
+  for (std::size_t i = 0; i < kMessages; ++i) {
+    froms.push_back(random_bytes(sizes[i % 6], static_cast<std::uint32_t>(i)));
+    intos.emplace_back(froms[i].size());
+  }
+  for (std::size_t i = 0; i < kMessages; ++i) {
+    const Memory kind = i % 5 == 0 ? Memory::kHost : Memory::kCuda;
+    Host& sender = i % 2 == 0 ? pair_.a : pair_.b;
+    Host& receiver = i % 2 == 0 ? pair_.b : pair_.a;
+    const PeerId to = i % 2 == 0 ? pair_.b_at_a : pair_.a_at_b;
+    const PeerId from = i % 2 == 0 ? pair_.a_at_b : pair_.b_at_a;
+    recvs.push_back(
+        *receiver.engine->recv(from, {receiver.add(intos[i], kind), 0, intos[i].size()}));
+    sends.push_back(*sender.engine->send(to, {sender.add(froms[i], kind), 0, froms[i].size()}));
+  }
+  ASSERT_TRUE(pair_.drive(
+      [&] { return pair_.a.done.size() == kMessages && pair_.b.done.size() == kMessages; }));
+  for (std::size_t i = 0; i < kMessages; ++i) EXPECT_EQ(froms[i], intos[i]) << i;
+}
+
+class EngineGpuNarrow : public EngineGpu {
+ protected:
+  static Options narrow() {
+    Options options = gpu_options();
+    options.chunk_bytes = 32 << 10;
+    options.gpu_staging_bytes = 64 << 10;  // Two slots.
+    options.channels = 1;
+    return options;
+  }
+  EngineGpuNarrow() : EngineGpu(narrow()) {}
+};
+
+TEST_F(EngineGpuNarrow, StagingShorterThanTheWindow) {
+  move(3 << 20, Memory::kCuda, Memory::kCuda);
+  EXPECT_EQ(a_log_.pieces, 96u);
+  EXPECT_EQ(b_log_.pieces, 96u);
+}
+
+TEST_F(EngineGpu, AFailedGpuFailsThePeerWithItsReasonAndLetsGo) {
+  move(100, Memory::kHost, Memory::kHost);
+  b_log_.fails = true;
+  std::vector<std::byte> from = random_bytes(4 << 20, 1);
+  std::vector<std::byte> into(from.size());
+  const auto recv =
+      pair_.b.engine->recv(pair_.a_at_b, {pair_.b.add(into, Memory::kCuda), 0, into.size()});
+  const auto send =
+      pair_.a.engine->send(pair_.b_at_a, {pair_.a.add(from, Memory::kCuda), 0, from.size()});
+  ASSERT_TRUE(pair_.finish(*send, *recv));
+  EXPECT_THAT(std::string(pair_.b.done.at(*recv).status.message()), HasSubstr("fallen off"));
+}
+
+TEST(EngineWithoutGpu, RefusesItsMemoryAndSaysWhatToSet) {
+  Host host;
+  std::vector<std::byte> memory(100);
+  const auto region = host.engine->register_memory(memory.data(), memory.size(), Memory::kCuda);
+  ASSERT_FALSE(region.ok());
+  EXPECT_EQ(region.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(region.status().message()), HasSubstr("setting gpu"));
+}
+
+TEST(EngineWithoutGpu, AGpuThatIsNoneIsAnError) {
+  Options options = loopback_options();
+  options.gpu = "the first";
+  const auto wrong = Engine::create(options);
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_EQ(wrong.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(wrong.status().message()), HasSubstr("legal are none and the number"));
+  options.gpu = "999";
+  EXPECT_FALSE(Engine::create(options).ok());
+}
+
+}  // namespace
+}  // namespace sluice
