@@ -103,7 +103,8 @@ void hostile_peer(std::span<const std::byte> input) {
   DeafNet net;
   HostGpu gpu;
   TransferTable transfers(8, 1);
-  const Context context{options, net, gpu, clock, transfers, 0, 2, 16, 4096};
+  PackBatch packs(16);
+  const Context context{options, net, gpu, clock, transfers, packs, 0, 2, 16, 4096, 4};
   Bytes memory(8 * kSlice, std::byte{0x5a});
   const RegionId region = *transfers.add_region(memory, std::make_unique<DeafMemory>());
 
