@@ -27,8 +27,8 @@ class NetUnderTest {
   virtual bool send_stranger(std::span<const std::byte> handle) = 0;
 
   // What no caller can make up for in a foreign plugin. True for every Net of our own.
-  virtual bool tells_lengths() { return true; }  // How long an arrival is.
   virtual bool sees_too_long() { return true; }  // Which lengths did not fit; else only a failure.
+  virtual bool notices_refusal() { return true; }         // Soon, where nobody listens.
   virtual bool makes_channels_quickly() { return true; }  // Thousands in a test.
 };
 

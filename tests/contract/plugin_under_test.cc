@@ -1,4 +1,4 @@
-// Plugins as Nets: the stand-ins that the build makes, and the real GPUDirect-TCPX where
+// Plugins as Nets: the stand-ins and the own one that the build makes, and GPUDirect-TCPX where
 // SLUICE_TCPX_PLUGIN names it (under the emulator: see docs/testing.md).
 #include <fmt/format.h>
 #include <sched.h>
@@ -18,7 +18,7 @@ struct Plugin {
   std::string file;
   std::map<std::string, std::string> environment;
   bool is_tcpx = false;
-  bool tells_lengths = true;
+  bool is_real_tcpx = false;  // Tries a refused connection 20,000 times.
 };
 
 class PluginUnderTest final : public NetUnderTest {
@@ -46,7 +46,7 @@ class PluginUnderTest final : public NetUnderTest {
   bool wait_readable(int /*fd*/) override { return false; }
   // Plugins of the world do not ask who comes.
   bool send_stranger(std::span<const std::byte> /*handle*/) override { return false; }
-  bool tells_lengths() override { return plugin_.tells_lengths; }
+  bool notices_refusal() override { return !plugin_.is_real_tcpx; }
   // One that delivers in place notices by itself, and has no code for it.
   bool sees_too_long() override {
     return receiving_->devices().front().delivery == Delivery::kFragments;
@@ -103,10 +103,13 @@ std::vector<NetFactory> plugin_nets() {
                           Plugin{.file = built(fmt::format("libnccl-net-standin-v{}.so", version)),
                                  .environment = standin_environment()}));
   }
+  all.push_back(factory("SluicePlugin", Plugin{.file = built("libnccl-net-sluice.so"),
+                                               .environment = {{"NCCL_SOCKET_IFNAME", "lo"}}}));
   if (const char* real = std::getenv("SLUICE_TCPX_PLUGIN"); real != nullptr) {
     all.push_back(factory("Tcpx", Plugin{.file = real,
                                          .environment = {{"NCCL_DYNAMIC_CHUNK_SIZE", "524288"}},
-                                         .is_tcpx = true}));
+                                         .is_tcpx = true,
+                                         .is_real_tcpx = true}));
   }
   return all;
 }

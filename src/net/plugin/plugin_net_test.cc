@@ -37,12 +37,13 @@ TEST_F(PluginNetTest, DevicesOfAPluginThatUnpacks) {
 }
 
 TEST_F(PluginNetTest, WindowsAreWhatPluginsOfAVersionTake) {
-  const auto v6 = fake::make_table<6>();
+  // Tables outlive what is made of them, and the Net is destroyed after this.
+  static const auto v6 = fake::make_table<6>();
   make_net<6>(v6);
   EXPECT_EQ(net->devices()[0].most_in_flight, 8u);
   memory.reset();
   net.reset();
-  const auto v12 = fake::make_table<12>();
+  static const auto v12 = fake::make_table<12>();
   make_net<12>(v12);
   EXPECT_EQ(net->devices()[0].most_in_flight, 32u);
 }
