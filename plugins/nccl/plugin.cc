@@ -120,6 +120,7 @@ ResultCode Plugin::listen(void* context, int device,
   if (!chosen.ok()) return failed("listen", chosen.status());
   auto listener = StripedListener::create(chosen.take(), clock_);
   if (!listener.ok()) return failed("listen", listener.status());
+  static_assert(kStripedHandleBytes == nccl_abi::kHandleBytes);
   std::copy((*listener)->handle().begin(), (*listener)->handle().end(), handle.begin());
   *listening = new Listening{listener.take(), profiler_of(context)};
   return ResultCode::kSuccess;

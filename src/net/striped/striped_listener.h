@@ -37,7 +37,7 @@ class StripedListener {
   StripedListener& operator=(const StripedListener&) = delete;
 
   // Secret: whoever has it can take the channel.
-  [[nodiscard]] std::span<const std::byte, Net::kHandleBytes> handle() const { return handle_; }
+  [[nodiscard]] std::span<const std::byte, kStripedHandleBytes> handle() const { return handle_; }
 
   // Polled until it says Made, which fills `channel`, or Failed, which fills `failure`; afterwards
   // it is Failed: a handle is good for one channel. Once the first socket has come, Failed when it
@@ -55,7 +55,7 @@ class StripedListener {
   const WakeSet wake_;
   ListenerSet listeners_;
   std::vector<std::unique_ptr<ListenerSet::Entry>> entries_;  // One a socket, all with one nonce.
-  std::array<std::byte, Net::kHandleBytes> handle_{};
+  std::array<std::byte, kStripedHandleBytes> handle_{};
   Nanoseconds complete_until_ = 0;  // 0: no socket has come.
   bool used_ = false;
 };

@@ -170,7 +170,7 @@ TEST_F(StripedListenerTest, NobodyListensIsAnErrorOfConnecting) {
 }
 
 TEST_F(StripedListenerTest, GarbageIsNoHandle) {
-  std::array<std::byte, Net::kHandleBytes> garbage{};
+  std::array<std::byte, kStripedHandleBytes> garbage{};
   const auto made = StripedConnector::create(nic(2), garbage);
   ASSERT_FALSE(made.ok());
   EXPECT_EQ(made.status().code(), StatusCode::kProtocol);

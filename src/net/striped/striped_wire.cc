@@ -15,8 +15,8 @@ constexpr std::uint32_t kChunkMagic = 0x43534c53;   // "SLSC"
 
 }  // namespace
 
-std::array<std::byte, Net::kHandleBytes> encode_striped_handle(const StripedHandle& handle) {
-  std::array<std::byte, Net::kHandleBytes> bytes{};
+std::array<std::byte, kStripedHandleBytes> encode_striped_handle(const StripedHandle& handle) {
+  std::array<std::byte, kStripedHandleBytes> bytes{};
   const EncodedHandle data = encode_handle(handle.data);
   ByteWriter writer(bytes);
   writer.u32(kHandleMagic);

@@ -25,13 +25,15 @@ namespace sluice {
 inline constexpr std::uint16_t kStripedVersion = 1;
 inline constexpr std::uint16_t kMostSockets = 16;  // Of a channel.
 
+inline constexpr std::size_t kStripedHandleBytes = 128;  // NCCL_NET_HANDLE_MAXSIZE
+
 struct StripedHandle {
   std::uint16_t sockets = 0;  // How many the sender has to connect: 1 to kMostSockets.
   DataHandle data;
 };
 
-// Fits Net::kHandleBytes; the rest is zeros.
-std::array<std::byte, Net::kHandleBytes> encode_striped_handle(const StripedHandle& handle);
+// Padded with zeros.
+std::array<std::byte, kStripedHandleBytes> encode_striped_handle(const StripedHandle& handle);
 // kProtocol: not a handle of a striped channel, or of another version.
 Result<StripedHandle> decode_striped_handle(std::span<const std::byte> bytes);
 
