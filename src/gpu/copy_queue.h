@@ -52,9 +52,9 @@ class CopyQueue {
   // windows of 512 KiB chunks leave in fragments of 1 KiB.
   static constexpr std::uint32_t kBanks = 4;
   static constexpr std::uint32_t kBankUnits = 32 << 10;
-  // Under kAuto, pieces of this length and more go through the copy engine: from here on the host
-  // spends less time on the call than the bytes on PCIe. docs/gpu.md has the figures.
-  static constexpr std::uint64_t kLeastCopy = 64 << 10;
+  // Under kAuto, pieces of this length and more go through the copy engine: from here on it moves
+  // them faster than sockets bring them, and takes no SM. docs/gpu.md has the figures.
+  static constexpr std::uint64_t kLeastCopy = 512 << 10;
 
   void add_unit(const std::byte* from, std::byte* to, std::uint64_t length);
   void next_bank();
