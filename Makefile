@@ -30,7 +30,7 @@ demo: build
 	@build/bin/sluice perf local
 
 test: build
-	@ctest --preset release
+	@ctest --preset release --parallel $(JOBS)
 
 bench: build
 	@python3 bench/compare.py

@@ -8,13 +8,16 @@ function(sluice_folder name)
   target_link_libraries(sluice_${name} PUBLIC ${arg_LINKS})
 endfunction()
 
-# sluice_test(<name> LABEL unit|contract|e2e|sim|fuzz-smoke SOURCES ... LINKS ... [TIMEOUT seconds]):
-# a GoogleTest program, one ctest entry. Does nothing when tests are off.
+# sluice_test(<name> LABEL unit|contract|e2e|sim|fuzz-smoke SOURCES ... LINKS ...
+#             [TIMEOUT seconds] [THREADS]):
+# a GoogleTest program, one ctest entry. Does nothing when tests are off. THREADS, which contract and
+# e2e imply: it has more than one thread, so that it is worth building under the thread sanitizer
+# (target sluice_threads, label threads).
 function(sluice_test name)
   if(NOT SLUICE_TESTS)
     return()
   endif()
-  cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(arg "THREADS" "LABEL;TIMEOUT" "SOURCES;LINKS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
@@ -22,7 +25,11 @@ function(sluice_test name)
   target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gmock GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
+  if(arg_THREADS OR arg_LABEL MATCHES "contract|e2e")
+    set(arg_LABEL "${arg_LABEL};threads")
+    add_dependencies(sluice_threads ${name})
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABEL}" TIMEOUT ${arg_TIMEOUT})
 endfunction()
 
 # A folder whose owner has not written its CMakeLists.txt yet is skipped.
