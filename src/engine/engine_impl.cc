@@ -182,7 +182,9 @@ Result<TransferId> EngineImpl::transfer(Direction direction, PeerId peer, Slice 
 std::size_t EngineImpl::progress() {
   const Nanoseconds now = clock_->now();
   std::size_t steps = move_chunks(now);  // First: what the caller has just asked for goes out.
-  steps += handle_ready();
+  const std::size_t heard = handle_ready();
+  // What was announced is posted in the same pass: wait() would take another for a reason to spin.
+  if (heard > 0) steps += heard + move_chunks(now);
   if (!accepting_) steps += accept_strangers();
   steps += handle_outcomes();
   if (now >= next_time_) handle_time(now);
