@@ -167,19 +167,23 @@ void Peer::end_of_stream(IoAnswer answer) {
   }
 }
 
-// A channel has failed. What is wrong with its bytes or its time is known here and nowhere else.
-// Of anything else the control connection knows better why, and its word may still be on the way: a
-// peer that closes or dies takes its channels with it. What it has sent before is received
+// A channel has failed. What is wrong with its bytes is known here and nowhere else. Of anything
+// else the control connection knows better why, and its word may still be on the way: a peer that
+// closes, dies or is silent takes its channels with it. What it has sent before is received
 // meanwhile.
 void Peer::doubt(const Status& status, Nanoseconds now) {
   if (status.ok() || !doubt_.ok()) return;
+  const Nanoseconds timeout = from_ms(context_.options.peer_timeout_ms);
+  const bool stalled = status.code() == StatusCode::kTimedOut;
+  // Pings come several times as often: the peer is there, and the channel does not move.
+  const bool heard = now - last_heard() < timeout / 2;
   if (status.code() == StatusCode::kProtocol || status.code() == StatusCode::kTooLong ||
-      status.code() == StatusCode::kTimedOut) {
+      (stalled && heard)) {
     fail(status);
     return;
   }
   doubt_ = status;
-  doubt_deadline_ = now + kGrace;
+  doubt_deadline_ = stalled ? last_heard() + timeout + kGrace : now + kGrace;
   outbound_.abort();
 }
 
@@ -287,13 +291,17 @@ bool Peer::gone() const {
   return state_ == State::kFailing && !lingering_ && outbound_.drained() && inbound_.drained();
 }
 
+Nanoseconds Peer::last_heard() const {
+  return std::max(link_->last_received(), inbound_.last_arrival());
+}
+
 Nanoseconds Peer::on_time(Nanoseconds now) {
   if (!alive()) return now + from_ms(3'600'000);
   const Nanoseconds timeout = from_ms(context_.options.peer_timeout_ms);
   const Nanoseconds shorter =
       std::min(timeout, from_ms(static_cast<std::int64_t>(limits_.peer_timeout_ms)));
   const Nanoseconds ping_every = shorter / kPingsPerTimeout;
-  const Nanoseconds heard = std::max(link_->last_received(), inbound_.last_arrival());
+  const Nanoseconds heard = last_heard();
   if (now - heard > timeout) {
     fail({StatusCode::kPeerLost,
           fmt::format("silent for {} ms (peer_timeout_ms): its process is stopped, its host is "

@@ -70,6 +70,7 @@ class Peer {
   void note_flush(IoAnswer answer);
   void fail_transfers();
   void linger(Nanoseconds now);
+  [[nodiscard]] Nanoseconds last_heard() const;
   [[nodiscard]] bool alive() const { return state_ == State::kReady || state_ == State::kLeaving; }
 
   const Context& context_;
