@@ -165,13 +165,14 @@ Result<Client::PhaseOutcome> Client::measure_phase(Phase phase, std::uint64_t si
     const Result<RunOutcome> result = run(next);
     if (!result.ok()) return result.status();
     outcome.checked += result->checked;
-    warm_seconds += result->seconds;
     warm_messages += next.count;
-    rate_took = result->seconds / static_cast<double>(next.count);
-    // Checking takes longer than moving: such a run tells the rate only where it is long anyway.
-    const double enough = next.checked > 0 ? plan.phase_seconds : plan.phase_seconds / 10;
-    warm = warm_seconds >= enough && warm_messages >= plan.warmup;
-    next.count = std::min(next.count * 4, kMostMessages);
+    // Checking takes longer than moving: only a run like the measured one tells the rate.
+    if (next.checked == checked_in_later(plan.verify, next.count)) {
+      warm_seconds += result->seconds;
+      rate_took = result->seconds / static_cast<double>(next.count);
+    }
+    warm = warm_seconds >= plan.phase_seconds / 10 && warm_messages >= plan.warmup;
+    if (result->seconds < plan.phase_seconds) next.count = std::min(next.count * 4, kMostMessages);
     next.checked = checked_in_later(plan.verify, next.count);
   }
 
