@@ -24,6 +24,7 @@ namespace sluice {
   X(cuDevicePrimaryCtxRetain)    \
   X(cuDevicePrimaryCtxRelease)   \
   X(cuCtxPushCurrent)            \
+  X(cuCtxGetDevice)              \
   X(cuCtxPopCurrent)             \
   X(cuCtxGetStreamPriorityRange) \
   X(cuModuleLoadData)            \
