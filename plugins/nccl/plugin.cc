@@ -42,6 +42,11 @@ ResultCode failed(const char* what, const Status& status) {
   return code_of(status);
 }
 
+ResultCode no_memory(const char* what, const Status& status) {
+  failed(what, status);
+  return ResultCode::kSystemError;
+}
+
 }  // namespace
 
 ResultCode Plugin::init(nccl_abi::DebugLogger logger, nccl_abi::ProfilerCallback profiler,
@@ -126,7 +131,7 @@ ResultCode Plugin::admit_gpu_memory(Comm& comm) {
   }
   if (!comm.needs_staging()) return ResultCode::kSuccess;
   Result<GpuPool::Extent> extent = take_extent();
-  if (!extent.ok()) return failed("regMr", extent.status());
+  if (!extent.ok()) return no_memory("regMr", extent.status());
   comm.stage_in(extent.take());
   return ResultCode::kSuccess;
 }
@@ -222,7 +227,7 @@ ResultCode Plugin::accept(Listening& listening, nccl_abi::DeviceHandle* device_h
                     .unpack_into = {}};
   if (device_handle != nullptr) {
     Result<GpuPool::Extent> extent = take_extent();
-    if (!extent.ok()) return failed("accept", extent.status());
+    if (!extent.ok()) return no_memory("accept", extent.status());
     parts.unpack_into.emplace(extent.take());
   }
   *comm = new Comm(std::move(channel), std::move(parts));

@@ -1,7 +1,6 @@
 // What include/sluice/options.h leaves out: the settings of the `sluice perf` command and of the
-// NCCL plugin, which share the table with those of the engine, and the helpers that read and explain
-// values. The only place
-// of the project that reads the environment.
+// NCCL plugin, which share the table with those of the engine, and the helpers that read and
+// explain values. The only place of the project that reads the environment.
 #pragma once
 
 #include <cstdint>
