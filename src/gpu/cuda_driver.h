@@ -25,6 +25,7 @@ namespace sluice {
   X(cuDevicePrimaryCtxRelease)   \
   X(cuCtxPushCurrent)            \
   X(cuCtxGetDevice)              \
+  X(cuCtxSetCurrent)             \
   X(cuCtxPopCurrent)             \
   X(cuCtxGetStreamPriorityRange) \
   X(cuModuleLoadData)            \
