@@ -20,6 +20,7 @@ import json
 import os
 import pathlib
 import queue
+import re
 import socket
 import statistics
 import subprocess
@@ -34,6 +35,8 @@ MEASURED_SIZES = {4 * KIB: 400, MIB: 200, 64 * MIB: 32, 256 * MIB: 8}  # Message
 BAR_SIZE, BAR = 64 * MIB, 1.5
 ROUNDS = 5
 COMMAND_LIMIT_S = 60
+
+CARRIED = re.compile(r"NET/sluice : .*carried: .* of (\d+) received")  # plugins/nccl/plugin.cc
 
 COMMON = {"NCCL_P2P_DISABLE": "1", "NCCL_SHM_DISABLE": "1", "NCCL_NVLS_ENABLE": "0",
           "NCCL_PXN_DISABLE": "1", "NCCL_SOCKET_IFNAME": "lo", "NCCL_DEBUG": "INFO",
@@ -156,6 +159,7 @@ class Pair:
     def __init__(self, name, net, settings, plugin, out, gpus):
         self.name, self.net, self.settings, self.out = name, net, settings, out
         self.failure = None
+        self.sent_bytes = 0  # By send, at least; collectives come on top.
         port = str(free_port())
         self.ranks, self.answers = [], []
         for rank in range(2):
@@ -208,6 +212,7 @@ class Pair:
         except OSError as error:
             return self.fail(str(error))
         answers = self.answer(limit_s)
+        self.sent_bytes += command["size"] * (2 if command["do"] == "check" else command["count"])
         wrong = [text for answer in answers or () for text in answer.get("wrong", ())]
         return self.fail("wrong content: " + ", ".join(wrong)) if wrong else answers
 
@@ -237,13 +242,16 @@ class Pair:
                        for rank in range(2) if pathlib.Path(self.log(rank)).exists())
         used = text.count(f"via NET/{self.net}")
         others = sum(text.count(f"via {way}") for way in ("NET/", "P2P", "SHM")) - used
+        carried = [int(found) for found in CARRIED.findall(text)]
         proof = {"connections": used, "by others": others,
                  "unpack": text.count("NCCL_NET_DEVICE_UNPACK net plugin"),
                  "GPU memory": text.count("/GDRDMA"),
-                 "carried": [line.split(" : ", 1)[-1].strip() for line in text.splitlines()
-                             if "NET/sluice" in line and "carried" in line]}
+                 # The plugin's own count, where NCCL has told it to end.
+                 "bytes asked for": self.sent_bytes, "bytes received": sum(carried)}
         if self.failure is None and (used == 0 or others > 0):
             self.failure = f"NCCL's log shows {used} connections over {self.net}, {others} others"
+        if self.failure is None and carried and sum(carried) < self.sent_bytes:
+            self.failure = f"the plugin received {sum(carried)} bytes of {self.sent_bytes}"
         if (self.failure is None and "SLUICE_NCCL_DEVICE" in self.settings and
                 proof["unpack"] == 0):
             self.failure = "NCCL's log does not speak of unpacking"
@@ -340,7 +348,7 @@ class Run:
         ends = "one rank a GPU" if self.gpus > 1 else "both ranks on one GPU: checked only"
         lines = [f"NCCL {self.summary.get('nccl')}, {ends}, {os.cpu_count()} cores; medians of "
                  f"{ROUNDS}", f"{'':20}{'4 KiB':>10}{'1 MiB':>10}{'64 MiB':>10}{'256 MiB':>10}"
-                 f"  connections, unpack, GPU memory",
+                 "  connections, unpack, GPU memory; GB asked for, received",
                  f"{'':20}{'us':>10}{'GB/s':>10}{'GB/s':>10}{'GB/s':>10}"]
         for name, row in self.summary["ways"].items():
             cells = [row.get(str(size), {}) for size in MEASURED_SIZES]
@@ -348,7 +356,9 @@ class Run:
             proof = row["proof"]
             lines.append(f"{name:20}" + "".join(f"{'-':>10}" if value is None else f"{value:10.1f}"
                                                 for value in shown) +
-                         f"  {proof['connections']}, {proof['unpack']}, {proof['GPU memory']}")
+                         f"  {proof['connections']}, {proof['unpack']}, {proof['GPU memory']}; "
+                         f"{proof['bytes asked for'] / 1e9:.1f}, "
+                         f"{proof['bytes received'] / 1e9:.1f}")
         sockets = self.best("socket")
         if sockets > 0:
             self.summary["ratio_64MiB"] = {kind: self.best(kind) / sockets
