@@ -102,6 +102,16 @@ TEST_F(EnginePlugin, GpuMemoryIsHandedToThePluginAndUnpackedByTheGpu) {
   EXPECT_EQ(counters().receives_consumed - before.receives_consumed, 22u);
 }
 
+TEST_F(EnginePlugin, APluginForGpusAloneIsRefusedWithoutAGpu) {
+  Options options = plugin_options(64 << 10);
+  options.net = "plugin:" SLUICE_TESTING_PLUGINS "/libtesting_plugin_cuda_only.so";
+  const auto made = Engine::create(options);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(made.status().message().find("takes memory of a GPU alone"), std::string_view::npos)
+      << made.status().to_string();
+}
+
 TEST_F(EnginePlugin, ManyChunksLoseNoPageAndKeepTheWindowFull) {
   constexpr std::size_t kChunk = 16 << 10;
   constexpr std::size_t kMessage = 250 * kChunk;
