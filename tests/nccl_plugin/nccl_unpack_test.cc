@@ -160,7 +160,7 @@ TEST_P(NcclUnpackTest, EverySizeIsUnpackedFromItsSlot) {
     expect_done(receive, size);
     expect_done(send, size);
     ASSERT_EQ(kernel.unpack(fifo), size);
-    EXPECT_EQ(std::memcmp(fifo.data(), from.data(), size), 0);
+    EXPECT_TRUE(std::equal(from.begin(), from.end(), fifo.begin()));
     ASSERT_EQ(api->consumed(c.recv_comm, receive), ResultCode::kSuccess);
   }
 }
@@ -185,7 +185,7 @@ TEST_P(NcclUnpackTest, SixteenSlotsAreOutAndTheNextWaitsForTheKernel) {
   Bytes fifo(4000);
   for (std::size_t i = 0; i < 17; ++i) {
     ASSERT_EQ(kernel.unpack(fifo), from[i].size());
-    EXPECT_EQ(std::memcmp(fifo.data(), from[i].data(), from[i].size()), 0) << i;
+    EXPECT_TRUE(std::equal(from[i].begin(), from[i].end(), fifo.begin())) << i;
     ASSERT_EQ(api->consumed(c.recv_comm, receives[i]), ResultCode::kSuccess);
     if (i > 0) continue;
     receives.push_back(irecv(c.recv_comm, 4000));
@@ -215,7 +215,7 @@ TEST_P(NcclUnpackTest, AFullPoolWaitsForTheKernel) {
     expect_done(receive, next.size());
     expect_done(send, next.size());
     ASSERT_EQ(kernel.unpack(fifo), next.size());
-    EXPECT_EQ(std::memcmp(fifo.data(), next.data(), next.size()), 0);
+    EXPECT_TRUE(std::equal(next.begin(), next.end(), fifo.begin()));
     ASSERT_EQ(api->consumed(c.recv_comm, receive), ResultCode::kSuccess);
   }
   EXPECT_EQ(irecv(c.recv_comm, kRoom + 1, ResultCode::kInvalidUsage), nullptr);
@@ -249,8 +249,7 @@ TEST_P(NcclUnpackTest, MemoryOfTheGpuIsSentInOrderWithThatOfTheHost) {
     void* request = irecv(c.recv_comm, 1 << 20);
     expect_done(request, from[received].size());
     ASSERT_EQ(kernel.unpack(fifo), from[received].size());
-    EXPECT_EQ(std::memcmp(fifo.data(), from[received].data(), from[received].size()), 0)
-        << received;
+    EXPECT_TRUE(std::equal(from[received].begin(), from[received].end(), fifo.begin())) << received;
     ASSERT_EQ(api->consumed(c.recv_comm, request), ResultCode::kSuccess);
     expect_done(sends[received], from[received].size());
     ++received;
