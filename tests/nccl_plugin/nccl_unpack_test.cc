@@ -113,6 +113,24 @@ class NcclUnpackTest : public ::testing::TestWithParam<int> {
     ASSERT_EQ(finish(*api, request, &moved), ResultCode::kSuccess);
     ASSERT_EQ(static_cast<std::size_t>(moved), size);
   }
+  // Both ends are asked in turns: a send out of the GPU goes on only when it is.
+  void expect_moved(void* send, void* receive, std::size_t size) {
+    ASSERT_NE(send, nullptr);
+    ASSERT_NE(receive, nullptr);
+    std::array<int, nccl_abi::kTestSizes> sizes{};
+    int sent = 0;
+    int arrived = 0;
+    bool failed = false;
+    EXPECT_TRUE(eventually([&] {
+      if (sent == 0) failed |= api->test(send, &sent, nullptr) != ResultCode::kSuccess;
+      if (arrived == 0) {
+        failed |= api->test(receive, &arrived, sizes.data()) != ResultCode::kSuccess;
+      }
+      return failed || (sent == 1 && arrived == 1);
+    }));
+    ASSERT_FALSE(failed);
+    ASSERT_EQ(static_cast<std::size_t>(sizes[0]), size);
+  }
   // Memory of the posing GPU, as NCCL registers it when the connection is made.
   void* register_gpu(void* comm, Bytes& bytes, ResultCode wanted = ResultCode::kSuccess) {
     void* mr = nullptr;
@@ -157,8 +175,7 @@ TEST_P(NcclUnpackTest, EverySizeIsUnpackedFromItsSlot) {
     Bytes from = pattern(size, ++seed);
     void* receive = irecv(c.recv_comm, std::min(size + 64, kRoom));
     void* send = isend(c.send_comm, from);
-    expect_done(receive, size);
-    expect_done(send, size);
+    expect_moved(send, receive, size);
     ASSERT_EQ(kernel.unpack(fifo), size);
     EXPECT_TRUE(std::equal(from.begin(), from.end(), fifo.begin()));
     ASSERT_EQ(api->consumed(c.recv_comm, receive), ResultCode::kSuccess);
@@ -202,8 +219,7 @@ TEST_P(NcclUnpackTest, AFullPoolWaitsForTheKernel) {
   void* second = irecv(c.recv_comm, from.size());
   ASSERT_NE(second, nullptr);
   EXPECT_EQ(irecv(c.recv_comm, from.size()), nullptr);
-  expect_done(isend(c.send_comm, from), from.size());
-  expect_done(first, from.size());
+  expect_moved(isend(c.send_comm, from), first, from.size());
   EXPECT_EQ(irecv(c.recv_comm, from.size()), nullptr);
   kernel.unpack(fifo);
   ASSERT_EQ(api->consumed(c.recv_comm, first), ResultCode::kSuccess);
@@ -211,9 +227,7 @@ TEST_P(NcclUnpackTest, AFullPoolWaitsForTheKernel) {
   for (void* receive : {second, third}) {
     Bytes next = pattern(from.size(), receive == second ? 2 : 3);
     ASSERT_NE(receive, nullptr);
-    void* send = isend(c.send_comm, next);
-    expect_done(receive, next.size());
-    expect_done(send, next.size());
+    expect_moved(isend(c.send_comm, next), receive, next.size());
     ASSERT_EQ(kernel.unpack(fifo), next.size());
     EXPECT_TRUE(std::equal(next.begin(), next.end(), fifo.begin()));
     ASSERT_EQ(api->consumed(c.recv_comm, receive), ResultCode::kSuccess);
@@ -247,11 +261,10 @@ TEST_P(NcclUnpackTest, MemoryOfTheGpuIsSentInOrderWithThatOfTheHost) {
   std::size_t received = 0;
   const auto receive = [&] {
     void* request = irecv(c.recv_comm, 1 << 20);
-    expect_done(request, from[received].size());
+    expect_moved(sends[received], request, from[received].size());
     ASSERT_EQ(kernel.unpack(fifo), from[received].size());
     EXPECT_TRUE(std::equal(from[received].begin(), from[received].end(), fifo.begin())) << received;
     ASSERT_EQ(api->consumed(c.recv_comm, request), ResultCode::kSuccess);
-    expect_done(sends[received], from[received].size());
     ++received;
   };
   for (std::size_t i = 0; i < 120; ++i) {
@@ -284,8 +297,7 @@ TEST_P(NcclUnpackTest, WhatWasDeregisteredIsNotReadAnyMore) {
   Bytes fifo(wanted.size());
   void* receive = irecv(c.recv_comm, fifo.size());
   // The copy was over, so the message goes out.
-  expect_done(send, wanted.size());
-  expect_done(receive, wanted.size());
+  expect_moved(send, receive, wanted.size());
   EXPECT_EQ(kernel.unpack(fifo), wanted.size());
   EXPECT_EQ(fifo, wanted);
 }
@@ -324,10 +336,8 @@ TEST_P(NcclUnpackTest, AllConnectionsOfAGpuHaveOneBaseAndEachItsOwnPages) {
   Bytes fifo(100'000);
   void* receive_one = irecv(c.recv_comm, one.size());
   void* receive_two = irecv(other.recv_comm, two.size());
-  expect_done(isend(c.send_comm, one), one.size());
-  expect_done(isend(other.send_comm, two), two.size());
-  expect_done(receive_one, one.size());
-  expect_done(receive_two, two.size());
+  expect_moved(isend(c.send_comm, one), receive_one, one.size());
+  expect_moved(isend(other.send_comm, two), receive_two, two.size());
   first.unpack(fifo);
   EXPECT_EQ(fifo, one);
   second.unpack(fifo);
@@ -393,8 +403,7 @@ TEST_P(NcclUnpackTest, ThreadsShareAPool) {
     void* mr = register_gpu(ends.send_comm, gpu);
     for (int i = 0; i < 40; ++i) {
       void* receive = irecv(ends.recv_comm, gpu.size());
-      expect_done(isend(ends.send_comm, gpu, mr), gpu.size());
-      expect_done(receive, gpu.size());
+      expect_moved(isend(ends.send_comm, gpu, mr), receive, gpu.size());
       EXPECT_EQ(kernel.unpack(fifo), gpu.size());
       EXPECT_EQ(fifo, gpu);
       EXPECT_EQ(api->consumed(ends.recv_comm, receive), ResultCode::kSuccess);
