@@ -25,7 +25,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAMS = {"sluice_command": "bin/sluice", "raw_socket": "bin/raw_socket",
-            "bench_gpu": "bin/bench_gpu", "gpu_test": "tests/gpu_test"}
+            "bench_gpu": "bin/bench_gpu", "gpu_test": "tests/gpu_test",
+            "nccl_net_sluice": "lib/libnccl-net-sluice.so"}  # For gpu_nccl_plugin.py.
 STATIC = ["-DCMAKE_EXE_LINKER_FLAGS=-static-libstdc++ -static-libgcc"]
 MIB = 1 << 20
 CHANNELS = (1, 2, 4, 8, 16)

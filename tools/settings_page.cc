@@ -93,7 +93,10 @@ std::string settings_markdown() {
   return std::string(kIntroduction) + "\n## The engine\n\n" +
          markdown_table(settings(), Options{}) + "\n## `sluice perf`\n\n" +
          "Its options have these names without `perf_`.\n\n" +
-         markdown_table(perf_settings(), PerfOptions{});
+         markdown_table(perf_settings(), PerfOptions{}) + "\n## `libnccl-net-sluice.so`\n\n" +
+         "Read from the environment alone, as are those of the engine that it heeds "
+         "(docs/nccl-plugin.md).\n\n" +
+         markdown_table(nccl_settings(), NcclOptions{});
 }
 
 }  // namespace sluice::tools

@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 #include "src/net/striped/striped_wire.h"
 
@@ -30,7 +33,28 @@ Result<std::uint32_t> number_of(const char* name) {
                 fmt::format("{}='{}': 1 to {}", name, text, kMostSockets));
 }
 
+// As NCCL compares the names of protocols and algorithms.
+bool same_word(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return std::tolower(static_cast<unsigned char>(c)); };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return lower(x) == lower(y); });
+}
+
 }  // namespace
+
+// Protocols LL and LL128, algorithms other than Ring, and registered buffers of users go their own
+// ways in NCCL's kernels, and NCCL itself does not turn them off.
+std::string unpack_obstacles() {
+  constexpr std::pair<const char*, std::string_view> kNeeded[] = {{"NCCL_PROTO", "Simple"},
+                                                                  {"NCCL_ALGO", "Ring"},
+                                                                  {"NCCL_GRAPH_REGISTER", "0"},
+                                                                  {"NCCL_LOCAL_REGISTER", "0"}};
+  std::string missing;
+  for (const auto& [name, value] : kNeeded) {
+    if (!same_word(text_of(name), value)) missing += fmt::format(" {}={}", name, value);
+  }
+  return missing.empty() ? missing : missing.substr(1);
+}
 
 Result<NcclEnvironment> nccl_environment() {
   NcclEnvironment environment;

@@ -18,6 +18,11 @@ struct NcclEnvironment {
   std::uint16_t sockets = 0;
 };
 
+// What keeps NCCL's kernels from unpacking everything that arrives, as NCCL is set: the variables
+// that are missing, with the values they need; "" when nothing does. What is not unpacked would be
+// wrong data, so there is no UNPACK mode without them.
+std::string unpack_obstacles();
+
 // kInvalidArgument: not a number, or out of range; the message names the variable.
 Result<NcclEnvironment> nccl_environment();
 

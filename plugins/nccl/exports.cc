@@ -1,6 +1,6 @@
 // The tables that NCCL looks for, ncclNetPlugin_v6 to _v12, and nothing else: arguments are checked
-// and translated here, plugin.h does the work. Host memory, delivered in place. `void*` and the
-// owner object below are the interface's doing: it has no context before v11.
+// and translated here, plugin.h does the work. `void*` and the owner object below are the
+// interface's doing: it has no context before v11.
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -27,7 +27,7 @@ constexpr std::size_t kLargestSize = kOldLargestMessage;
 
 // The one owner of what the process shares. Never destroyed: NCCL's threads may outlive main().
 Plugin& plugin() {
-  static Plugin* const instance = new Plugin;
+  static Plugin* const instance = new Plugin(make_gpus());
   return *instance;
 }
 
@@ -42,6 +42,7 @@ std::span<std::byte, kHandleBytes> handle_bytes(void* handle) {
 // Memory of a regMr(). Host memory needs no registration, but its end has to be told.
 struct Registration {
   std::span<const std::byte> memory;
+  bool of_gpu = false;
 };
 
 // -- init, devices ------------------------------------------------------------------------------
@@ -89,9 +90,17 @@ ResultCode get_properties(int device, Properties* properties) noexcept {
   properties->speed = nic.speed_mbits;
   properties->most_comms = 65536;
   properties->most_receives = 1;
-  if constexpr (requires { properties->device_type; }) properties->device_type = kDeviceHost;
+  if constexpr (requires { properties->device_type; }) {
+    properties->device_type = kDeviceHost;
+    if (plugin().unpacks()) {
+      properties->pointer_support = kPointerHost | kPointerCuda;
+      properties->device_type = kDeviceUnpack;
+      properties->device_version = kUnpackVersion;
+    }
+  }
   if constexpr (requires { properties->registration_is_global; }) {
-    properties->registration_is_global = 1;
+    // NCCL takes it for leave to register what is the user's.
+    properties->registration_is_global = plugin().unpacks() ? 0 : 1;
   }
   if constexpr (requires { properties->virtual_device; }) {
     properties->virtual_device.count = 1;
@@ -122,13 +131,14 @@ ResultCode listen_v6(int device, void* handle, void** listen_comm) noexcept {
   return listen_v11(common_context, device, handle, listen_comm);
 }
 
-// The device handle stays as it is: there is none of ours.
+// The device handle stays as it is, a sender has none; tables without it are of HOST mode.
 ResultCode connect_v11(void* context, int device, void* handle, void** send_comm,
-                       DeviceHandle**) noexcept {
+                       DeviceHandle** device_handle) noexcept {
   if (handle == nullptr || send_comm == nullptr) return ResultCode::kInvalidArgument;
   *send_comm = nullptr;
   Comm* comm = nullptr;
-  const ResultCode code = plugin().connect(context, device, handle_bytes(handle), &comm);
+  const ResultCode code =
+      plugin().connect(context, device, handle_bytes(handle), device_handle != nullptr, &comm);
   *send_comm = comm;
   return code;
 }
@@ -147,11 +157,15 @@ ResultCode connect_v6(int device, void* handle, void** send_comm) noexcept {
   return connect_v11(common_context, device, handle, send_comm, nullptr);
 }
 
-ResultCode accept_v7(void* listen_comm, void** recv_comm, DeviceHandle**) noexcept {
+// In UNPACK mode NCCL has made room for a device handle, of which there is none otherwise.
+ResultCode accept_v7(void* listen_comm, void** recv_comm, DeviceHandle** device_handle) noexcept {
   if (listen_comm == nullptr || recv_comm == nullptr) return ResultCode::kInvalidArgument;
   *recv_comm = nullptr;
   Comm* comm = nullptr;
-  const ResultCode code = Plugin::accept(*static_cast<Plugin::Listening*>(listen_comm), &comm);
+  DeviceHandle* const unpacking =
+      plugin().unpacks() && device_handle != nullptr ? *device_handle : nullptr;
+  const ResultCode code =
+      plugin().accept(*static_cast<Plugin::Listening*>(listen_comm), unpacking, &comm);
   *recv_comm = comm;
   return code;
 }
@@ -172,11 +186,17 @@ ResultCode close_listen(void* listen_comm) noexcept {
 
 // -- memory -------------------------------------------------------------------------------------
 
-ResultCode reg_mr_v8(void*, void* data, std::size_t size, int type, void** memory_handle) noexcept {
+ResultCode reg_mr_v8(void* comm, void* data, std::size_t size, int type,
+                     void** memory_handle) noexcept {
   if (memory_handle == nullptr) return ResultCode::kInvalidArgument;
   *memory_handle = nullptr;
-  if (type != kPointerHost) return ResultCode::kInvalidArgument;
-  *memory_handle = new Registration{{static_cast<const std::byte*>(data), size}};
+  const bool of_gpu = type == kPointerCuda && comm != nullptr;
+  if (type != kPointerHost && !of_gpu) return ResultCode::kInvalidArgument;
+  if (of_gpu) {
+    const ResultCode code = plugin().admit_gpu_memory(*static_cast<Comm*>(comm));
+    if (code != ResultCode::kSuccess) return code;
+  }
+  *memory_handle = new Registration{{static_cast<const std::byte*>(data), size}, of_gpu};
   return ResultCode::kSuccess;
 }
 
@@ -197,19 +217,23 @@ ResultCode dereg_mr(void* comm, void* memory_handle) noexcept {
 
 // -- messages -----------------------------------------------------------------------------------
 
-ResultCode post(void* comm, void* data, std::size_t size, void* parent, void** request) {
+ResultCode post(void* comm, void* data, std::size_t size, void* memory_handle, void* parent,
+                void** request) {
   if (comm == nullptr || size > kLargestSize) return ResultCode::kInvalidArgument;
   Request* posted = nullptr;
-  const ResultCode code = static_cast<Comm*>(comm)->post(data, size, parent, &posted);
+  const auto* registration = static_cast<const Registration*>(memory_handle);
+  const auto from = registration != nullptr && registration->of_gpu ? StagedSender::From::kGpu
+                                                                    : StagedSender::From::kHost;
+  const ResultCode code = static_cast<Comm*>(comm)->post(data, size, from, parent, &posted);
   *request = posted;
   return code;
 }
 
-ResultCode isend_v10(void* send_comm, void* data, std::size_t size, int, void*,
+ResultCode isend_v10(void* send_comm, void* data, std::size_t size, int, void* memory_handle,
                      void* profiler_parent, void** request) noexcept {
   if (request == nullptr) return ResultCode::kInvalidArgument;
   *request = nullptr;
-  return post(send_comm, data, size, profiler_parent, request);
+  return post(send_comm, data, size, memory_handle, profiler_parent, request);
 }
 
 ResultCode isend_v9(void* send_comm, void* data, std::size_t size, int tag, void* memory_handle,
@@ -234,7 +258,8 @@ ResultCode receive(void* recv_comm, int count, void** data, const Size* sizes,
     return ResultCode::kInvalidArgument;
   }
   void* const parent = profiler_parents == nullptr ? nullptr : profiler_parents[0];
-  return post(recv_comm, data[0], static_cast<std::size_t>(sizes[0]), parent, request);
+  // Where the bytes go is the comm's affair, not that of the memory's kind.
+  return post(recv_comm, data[0], static_cast<std::size_t>(sizes[0]), nullptr, parent, request);
 }
 
 ResultCode irecv_v10(void* recv_comm, int count, void** data, std::size_t* sizes, int*, void**,
@@ -252,7 +277,7 @@ ResultCode irecv_v6(void* recv_comm, int count, void** data, int* sizes, int*, v
   return receive(recv_comm, count, data, sizes, nullptr, request);
 }
 
-// Received bytes are in place: nothing to wait for.
+// Received bytes are in place, or in memory of the host: nothing to wait for.
 ResultCode iflush(void*, int, void**, int*, void**, void** request) noexcept {
   if (request == nullptr) return ResultCode::kInvalidArgument;
   *request = nullptr;
@@ -266,10 +291,16 @@ ResultCode test(void* request, int* done, int* sizes) noexcept {
   return posted.comm->test(posted, done, sizes);
 }
 
+// In HOST mode a request ends with its test, and may be another message's by now.
+ResultCode irecv_consumed(void* recv_comm, int count, void* request) noexcept {
+  if (recv_comm == nullptr || request == nullptr || count != 1) return ResultCode::kInvalidArgument;
+  return static_cast<Comm*>(recv_comm)->consumed(*static_cast<Request*>(request));
+}
+
 }  // namespace
 
-// NULL where NCCL looks before it calls and there is nothing to do: dma-buf, device memory handles,
-// irecvConsumed (a request ends with its test), merged devices, attributes.
+// NULL where NCCL looks before it calls and there is nothing to do: dma-buf, device memory handles
+// (kernels need none), merged devices, attributes.
 #define SLUICE_NCCL_EXPORT extern "C" __attribute__((visibility("default")))
 
 SLUICE_NCCL_EXPORT const v6::Table ncclNetPlugin_v6{
@@ -311,7 +342,7 @@ SLUICE_NCCL_EXPORT const v7::Table ncclNetPlugin_v7{
     .close_recv = close_comm,
     .close_listen = close_listen,
     .get_device_mr = nullptr,
-    .irecv_consumed = nullptr,
+    .irecv_consumed = irecv_consumed,
 };
 
 SLUICE_NCCL_EXPORT const v8::Table ncclNetPlugin_v8{
@@ -333,7 +364,7 @@ SLUICE_NCCL_EXPORT const v8::Table ncclNetPlugin_v8{
     .close_recv = close_comm,
     .close_listen = close_listen,
     .get_device_mr = nullptr,
-    .irecv_consumed = nullptr,
+    .irecv_consumed = irecv_consumed,
 };
 
 SLUICE_NCCL_EXPORT const v9::Table ncclNetPlugin_v9{
@@ -355,7 +386,7 @@ SLUICE_NCCL_EXPORT const v9::Table ncclNetPlugin_v9{
     .close_recv = close_comm,
     .close_listen = close_listen,
     .get_device_mr = nullptr,
-    .irecv_consumed = nullptr,
+    .irecv_consumed = irecv_consumed,
     .make_virtual_device = nullptr,
 };
 
@@ -378,7 +409,7 @@ SLUICE_NCCL_EXPORT const v10::Table ncclNetPlugin_v10{
     .close_recv = close_comm,
     .close_listen = close_listen,
     .get_device_mr = nullptr,
-    .irecv_consumed = nullptr,
+    .irecv_consumed = irecv_consumed,
     .make_virtual_device = nullptr,
 };
 
@@ -401,7 +432,7 @@ SLUICE_NCCL_EXPORT const v11::Table ncclNetPlugin_v11{
     .close_recv = close_comm,
     .close_listen = close_listen,
     .get_device_mr = nullptr,
-    .irecv_consumed = nullptr,
+    .irecv_consumed = irecv_consumed,
     .make_virtual_device = nullptr,
     .finalize = finalize,
     .set_net_attributes = nullptr,
@@ -426,7 +457,7 @@ SLUICE_NCCL_EXPORT const v12::Table ncclNetPlugin_v12{
     .close_recv = close_comm,
     .close_listen = close_listen,
     .get_device_mr = nullptr,
-    .irecv_consumed = nullptr,
+    .irecv_consumed = irecv_consumed,
     .make_virtual_device = nullptr,
     .finalize = finalize,
     .set_net_attributes = nullptr,

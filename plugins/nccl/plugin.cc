@@ -9,7 +9,6 @@
 
 #include "plugins/nccl/environment.h"
 #include "src/base/log.h"
-#include "src/base/settings.h"
 
 namespace sluice::nccl_plugin {
 
@@ -43,6 +42,11 @@ ResultCode failed(const char* what, const Status& status) {
   return code_of(status);
 }
 
+ResultCode no_memory(const char* what, const Status& status) {
+  failed(what, status);
+  return ResultCode::kSystemError;
+}
+
 }  // namespace
 
 ResultCode Plugin::init(nccl_abi::DebugLogger logger, nccl_abi::ProfilerCallback profiler,
@@ -71,6 +75,9 @@ Status Plugin::prepare() {
   Result<std::vector<Nic>> nics = find_nics(environment->interfaces);
   if (!nics.ok()) return nics.status();
 
+  const Result<NcclOptions> own = nccl_options_from_environment();
+  if (!own.ok()) return own.status();
+  choose_device(*own);
   settings_.sockets = environment->sockets != 0 ? environment->sockets : default_sockets();
   settings_.congestion_control = options->congestion_control;
   settings_.receive_buffer_bytes = options->receive_buffer_bytes;
@@ -81,15 +88,62 @@ Status Plugin::prepare() {
   for (const Nic& nic : nics_) {
     list += fmt::format(" {} ({}, {} Mbit/s)", nic.name, nic.address.host(), nic.speed_mbits);
   }
-  SLUICE_LOG(kInfo, "nccl", "{} devices, {} sockets a connection:{}", nics_.size(),
-             settings_.sockets, list);
+  SLUICE_LOG(kInfo, "nccl", "{} devices, {} sockets a connection, {} mode:{}", nics_.size(),
+             settings_.sockets, unpacks_ ? "UNPACK" : "HOST", list);
   return {};
+}
+
+void Plugin::choose_device(const NcclOptions& options) {
+  unpacks_ = false;
+  pool_bytes_ = options.nccl_pool_bytes;
+  if (options.nccl_device != "unpack") return;
+  const std::string obstacles = unpack_obstacles();
+  if (!obstacles.empty()) {
+    SLUICE_LOG(kWarning, "nccl", "UNPACK mode needs {}: HOST mode is used", obstacles);
+  } else if (gpus_->count() == 0) {
+    SLUICE_LOG(kWarning, "nccl", "UNPACK mode needs a GPU, there is none: HOST mode is used");
+  } else {
+    unpacks_ = true;
+  }
+}
+
+Result<GpuPool::Extent> Plugin::take_extent() {
+  const Result<std::uint32_t> index = gpus_->current();
+  if (!index.ok()) return index.status();
+  const std::lock_guard lock(mutex_);
+  auto found = pools_.find(*index);
+  if (found == pools_.end()) {
+    Result<std::unique_ptr<Gpu>> gpu = gpus_->open(*index);
+    if (!gpu.ok()) return gpu.status();
+    auto pool = GpuPool::create(gpu.take(), pool_bytes_, UnpackReceiver::kExtentBytes);
+    if (!pool.ok()) return pool.status();
+    found = pools_.emplace(*index, pool.take()).first;
+  }
+  return found->second->take();
+}
+
+ResultCode Plugin::admit_gpu_memory(Comm& comm) {
+  if (!comm.admit_gpu_memory()) {
+    SLUICE_LOG(kInfo, "nccl",
+               "memory of a GPU is not registered: it is none of NCCL's buffers, "
+               "or this is no UNPACK mode");
+    return ResultCode::kInvalidArgument;
+  }
+  if (!comm.needs_staging()) return ResultCode::kSuccess;
+  Result<GpuPool::Extent> extent = take_extent();
+  if (!extent.ok()) return no_memory("regMr", extent.status());
+  comm.stage_in(extent.take());
+  return ResultCode::kSuccess;
 }
 
 ResultCode Plugin::finalize(void* context) {
   const std::lock_guard lock(mutex_);
   if (contexts_.erase(context) == 0 || !contexts_.empty()) return ResultCode::kSuccess;
+  SLUICE_LOG(kInfo, "nccl", "carried: {} messages of {} bytes sent, {} of {} received",
+             sent_.messages.load(), sent_.bytes.load(), received_.messages.load(),
+             received_.bytes.load());
   connecting_.clear();
+  pools_.clear();
   nics_.clear();
   set_log_sink(nullptr);
   set_log_level(LogLevel::kWarning);
@@ -127,7 +181,8 @@ ResultCode Plugin::listen(void* context, int device,
 }
 
 ResultCode Plugin::connect(void* context, int device,
-                           std::span<const std::byte, nccl_abi::kHandleBytes> handle, Comm** comm) {
+                           std::span<const std::byte, nccl_abi::kHandleBytes> handle, bool from_gpu,
+                           Comm** comm) {
   const std::lock_guard lock(mutex_);
   std::pair<int, Handle> key{device, {}};
   std::copy(handle.begin(), handle.end(), key.second.begin());
@@ -145,11 +200,16 @@ ResultCode Plugin::connect(void* context, int device,
   if (answer == MakeAnswer::kNotYet) return ResultCode::kSuccess;
   connecting_.erase(connecting);
   if (answer == MakeAnswer::kFailed) return failed("connect", failure);
-  *comm = new Comm(std::move(channel), Comm::Direction::kSend, profiler_of(context));
+  *comm = new Comm(std::move(channel), {.direction = Comm::Direction::kSend,
+                                        .profiler = profiler_of(context),
+                                        .carried = &sent_,
+                                        .takes_gpu_memory = from_gpu && unpacks_,
+                                        .unpack_into = {}});
   return ResultCode::kSuccess;
 }
 
-ResultCode Plugin::accept(Listening& listening, Comm** comm) {
+ResultCode Plugin::accept(Listening& listening, nccl_abi::DeviceHandle* device_handle,
+                          Comm** comm) {
   std::unique_ptr<StripedChannel> channel;
   Status failure;
   switch (listening.listener->accept(channel, failure)) {
@@ -160,7 +220,18 @@ ResultCode Plugin::accept(Listening& listening, Comm** comm) {
     case MakeAnswer::kMade:
       break;
   }
-  *comm = new Comm(std::move(channel), Comm::Direction::kReceive, listening.profiler);
+  Comm::Parts parts{.direction = Comm::Direction::kReceive,
+                    .profiler = listening.profiler,
+                    .carried = &received_,
+                    .takes_gpu_memory = device_handle != nullptr,
+                    .unpack_into = {}};
+  if (device_handle != nullptr) {
+    Result<GpuPool::Extent> extent = take_extent();
+    if (!extent.ok()) return no_memory("accept", extent.status());
+    parts.unpack_into.emplace(extent.take());
+  }
+  *comm = new Comm(std::move(channel), std::move(parts));
+  if (device_handle != nullptr) (*comm)->describe(*device_handle);
   return ResultCode::kSuccess;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -14,8 +15,11 @@
 #include <vector>
 
 #include "plugins/nccl/comm.h"
+#include "plugins/nccl/gpu_pool.h"
+#include "plugins/nccl/gpus.h"
 #include "plugins/nccl/nics.h"
 #include "src/base/clock.h"
+#include "src/base/settings.h"
 #include "src/net/plugin/abi.h"
 #include "src/net/striped/striped_connector.h"
 #include "src/net/striped/striped_listener.h"
@@ -26,6 +30,8 @@ inline constexpr char kPluginName[] = "sluice";
 
 class Plugin {
  public:
+  explicit Plugin(std::unique_ptr<Gpus> gpus) : gpus_(std::move(gpus)) {}
+
   // What an init() of v11 and later hands out, one per communicator; older versions have one for
   // the process.
   struct Context {
@@ -47,15 +53,24 @@ class Plugin {
   // Stays valid until the last finalize(). Empty before init().
   [[nodiscard]] const std::vector<Nic>& nics() const { return nics_; }
 
+  // In force from the first init() to the last finalize().
+  [[nodiscard]] bool unpacks() const { return unpacks_; }
+
   // In all of these a context that is none counts as one without a profiler.
   nccl_abi::ResultCode listen(void* context, int device,
                               std::span<std::byte, nccl_abi::kHandleBytes> handle,
                               Listening** listening);
-  // Success without a comm: not yet. Again, with the same bytes in the handle.
+  // Success without a comm: not yet. Again, with the same bytes in the handle. Only tables that
+  // know of UNPACK mode may send `from_gpu`.
   nccl_abi::ResultCode connect(void* context, int device,
                                std::span<const std::byte, nccl_abi::kHandleBytes> handle,
-                               Comm** comm);
-  static nccl_abi::ResultCode accept(Listening& listening, Comm** comm);
+                               bool from_gpu, Comm** comm);
+  // Filling `device_handle` is UNPACK mode; null: what arrives is put into place here. The GPU is
+  // the one that is current on the thread.
+  nccl_abi::ResultCode accept(Listening& listening, nccl_abi::DeviceHandle* device_handle,
+                              Comm** comm);
+  // Whether NCCL may have memory of the GPU registered with the comm.
+  nccl_abi::ResultCode admit_gpu_memory(Comm& comm);
 
  private:
   using Handle = std::array<std::byte, nccl_abi::kHandleBytes>;
@@ -63,12 +78,21 @@ class Plugin {
   Status prepare();
   [[nodiscard]] nccl_abi::ProfilerCallback profiler_of(void* context) const;
   Result<StripedNic> nic(int device) const;
+  void choose_device(const NcclOptions& options);
+  // Of the bounce pool of the current GPU.
+  Result<GpuPool::Extent> take_extent();
 
   const SystemClock clock_;
   mutable std::mutex mutex_;
+  const std::unique_ptr<Gpus> gpus_;
   std::map<void*, std::unique_ptr<Context>> contexts_;
   std::vector<Nic> nics_;
   StripedNic settings_;  // Of every NIC, but for its address.
+  std::atomic<bool> unpacks_{false};
+  std::uint64_t pool_bytes_ = 0;
+  std::map<std::uint32_t, std::shared_ptr<GpuPool>> pools_;  // By GPU.
+  Carried sent_;
+  Carried received_;
   // By device and handle. Not kept in the handle, whose bytes may be anything's.
   std::map<std::pair<int, Handle>, std::unique_ptr<StripedConnector>> connecting_;
 };

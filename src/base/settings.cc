@@ -160,6 +160,16 @@ constexpr Row<PerfOptions> kPerfRows[] = {
      &PerfOptions::perf_port},
 };
 
+constexpr Row<NcclOptions> kNcclRows[] = {
+    {{"nccl_device", "SLUICE_NCCL_DEVICE", "", "", 0, 0, "host|unpack",
+      "Who puts what arrives into GPU memory: host leaves the copies to NCCL, as its sockets do; "
+      "unpack has NCCL's kernels unpack a bounce pool, and asks for variables of NCCL's."},
+     &NcclOptions::nccl_device},
+    {{"nccl_pool_bytes", "SLUICE_NCCL_POOL_BYTES", "", "bytes", 16 * kMiB, 4 * kGiB, "",
+      "Pinned memory of each GPU in UNPACK mode; a connection takes 8.5 MiB of it, at each end."},
+     &NcclOptions::nccl_pool_bytes},
+};
+
 template <typename Owner, std::size_t kCount>
 constexpr std::array<Setting, kCount> settings_of(const Row<Owner> (&rows)[kCount]) {
   std::array<Setting, kCount> result{};
@@ -168,9 +178,11 @@ constexpr std::array<Setting, kCount> settings_of(const Row<Owner> (&rows)[kCoun
 }
 constexpr auto kSettings = settings_of(kRows);
 constexpr auto kPerfSettings = settings_of(kPerfRows);
+constexpr auto kNcclSettings = settings_of(kNcclRows);
 
 std::span<const Row<Options>> rows_of(const Options&) { return kRows; }
 std::span<const Row<PerfOptions>> rows_of(const PerfOptions&) { return kPerfRows; }
+std::span<const Row<NcclOptions>> rows_of(const NcclOptions&) { return kNcclRows; }
 
 // Both spellings of a name mean the same: "chunk-bytes" is how the command line writes it.
 std::string with_underscores(std::string_view name) {
@@ -325,6 +337,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::span<const Setting> settings() { return kSettings; }
 std::span<const Setting> perf_settings() { return kPerfSettings; }
+std::span<const Setting> nccl_settings() { return kNcclSettings; }
 
 std::uint32_t default_channels() {
   return static_cast<std::uint32_t>(std::clamp(::sysconf(_SC_NPROCESSORS_ONLN), 2L, 8L));
@@ -346,8 +359,14 @@ std::string get_option(const PerfOptions& options, std::string_view name) {
   return row == nullptr ? "" : get_row(options, *row);
 }
 
+std::string get_option(const NcclOptions& options, std::string_view name) {
+  const Row<NcclOptions>* row = find_row(options, name);
+  return row == nullptr ? "" : get_row(options, *row);
+}
+
 Result<Options> options_from_environment() { return from_environment<Options>(); }
 Result<PerfOptions> perf_options_from_environment() { return from_environment<PerfOptions>(); }
+Result<NcclOptions> nccl_options_from_environment() { return from_environment<NcclOptions>(); }
 
 Status validate(const Options& options) {
   if (Status status = check_rows(options); !status.ok()) return status;
@@ -374,6 +393,7 @@ std::vector<std::string> unknown_environment() {
   std::vector<std::string_view> known;
   for (const Setting& setting : kSettings) known.emplace_back(setting.environment);
   for (const Setting& setting : kPerfSettings) known.emplace_back(setting.environment);
+  for (const Setting& setting : kNcclSettings) known.emplace_back(setting.environment);
   std::vector<std::string> lines;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text = *entry;

@@ -1,6 +1,6 @@
-// What include/sluice/options.h leaves out: the settings of the `sluice perf` command, which share
-// the table with those of the engine, and the helpers that read and explain values. The only place
-// of the project that reads the environment.
+// What include/sluice/options.h leaves out: the settings of the `sluice perf` command and of the
+// NCCL plugin, which share the table with those of the engine, and the helpers that read and
+// explain values. The only place of the project that reads the environment.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,12 @@ struct PerfOptions {
   std::uint16_t perf_port = 20000;     // Where the server listens.
 };
 
+// Settings of libnccl-net-sluice.so that are not the engine's. It has no command line.
+struct NcclOptions {
+  std::string nccl_device = "host";              // host, unpack
+  std::uint64_t nccl_pool_bytes = 512ull << 20;  // Bounce pool of each GPU.
+};
+
 // What `channels` = 0 stands for on this machine: one a core keeps all busy; fewer than two would
 // leave a core idle while the other waits.
 [[nodiscard]] std::uint32_t default_channels();
@@ -35,6 +41,9 @@ Status set_option(PerfOptions& options, std::string_view name, std::string_view 
 [[nodiscard]] std::string get_option(const PerfOptions& options, std::string_view name);
 [[nodiscard]] Result<PerfOptions> perf_options_from_environment();
 Status validate(const PerfOptions& options);
+[[nodiscard]] std::span<const Setting> nccl_settings();
+[[nodiscard]] std::string get_option(const NcclOptions& options, std::string_view name);
+[[nodiscard]] Result<NcclOptions> nccl_options_from_environment();
 
 // The environment name that decides a setting: its own before its alias; "" when neither is set.
 [[nodiscard]] std::string_view environment_source(const Setting& setting);

@@ -112,10 +112,11 @@ Result<RegionId> EngineImpl::register_memory(void* base, std::size_t length, Mem
   }
   const Device& device = net_->devices().front();
   const std::span<std::byte> range(static_cast<std::byte*>(base), length);
-  if (kind == Memory::kCuda && !device.cuda_memory) {  // Through staging.
+  if (kind == Memory::kCuda) {
     Status status = gpu_->check_device(range);
     if (!status.ok()) return status;
-    return transfers_.add_region(range, nullptr);
+    // Through staging.
+    if (!device.cuda_memory) return transfers_.add_region(range, kind, nullptr);
   }
   if (kind == Memory::kHost && !device.host_memory) {
     return Status(
@@ -124,7 +125,7 @@ Result<RegionId> EngineImpl::register_memory(void* base, std::size_t length, Mem
   }
   auto memory = net_->register_memory(range, kind);
   if (!memory.ok()) return memory.status();
-  return transfers_.add_region(range, memory.take());
+  return transfers_.add_region(range, kind, memory.take());
 }
 
 Status EngineImpl::deregister(RegionId region) { return transfers_.remove_region(region); }

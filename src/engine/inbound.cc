@@ -41,7 +41,7 @@ Status Inbound::on_small(const wire::Small& small) {
         fmt::format("a Small of {} bytes for sequence {}, which no receive awaits",
                     small.bytes.size(), small.sequence));
   }
-  if (receive->memory == nullptr && !small.bytes.empty()) {
+  if (receive->kind == Memory::kCuda && !small.bytes.empty()) {
     return stage_small(id, *receive, small.bytes);
   }
   if (!small.bytes.empty()) std::memcpy(receive->data, small.bytes.data(), small.bytes.size());

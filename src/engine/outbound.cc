@@ -141,9 +141,9 @@ bool Outbound::start(FrameStream& link, const PeerLimits& limits, std::uint64_t 
   const std::uint64_t capacity = credits_[sends_started_ % wire::kMostCredits];
   const std::uint64_t small =
       std::min<std::uint64_t>(context_.options.small_bytes, limits.small_bytes);
-  // What the host cannot read is packed first, and then goes like any chunk.
+  // What the host cannot read goes like any chunk.
   const bool is_small =
-      message.length <= small && (message.memory != nullptr || message.length == 0);
+      message.length <= small && (message.kind == Memory::kHost || message.length == 0);
   const bool rides_along = is_small || message.length > capacity;
   if (!link.room_for(wire::kSmallOverhead + (rides_along ? std::min(message.length, small) : 0) +
                      wire::kHeaderBytes)) {

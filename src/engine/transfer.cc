@@ -11,7 +11,7 @@ namespace sluice {
 TransferTable::TransferTable(std::uint32_t max_transfers, std::uint32_t max_regions)
     : transfers_(max_transfers), regions_(max_regions), done_(max_transfers) {}
 
-Result<RegionId> TransferTable::add_region(std::span<std::byte> range,
+Result<RegionId> TransferTable::add_region(std::span<std::byte> range, Memory kind,
                                            std::unique_ptr<NetMemory> memory) {
   const std::uint64_t id = regions_.acquire();
   if (id == 0) {
@@ -22,6 +22,7 @@ Result<RegionId> TransferTable::add_region(std::span<std::byte> range,
   region.base = range.data();
   region.length = range.size();
   region.memory = std::move(memory);
+  region.kind = kind;
   return RegionId(id);
 }
 
@@ -64,6 +65,7 @@ Result<TransferId> TransferTable::add(Direction direction, PeerId peer, Slice sl
   transfer.peer = peer;
   transfer.region = slice.region;
   transfer.memory = region->memory.get();
+  transfer.kind = region->kind;
   transfer.data = region->base + slice.offset;
   transfer.length = slice.length;
   ++region->uses;

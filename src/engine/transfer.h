@@ -22,6 +22,7 @@ struct Transfer {
   PeerId peer{};
   RegionId region{};
   NetMemory* memory = nullptr;  // nullptr: the Net does not take it, chunks go through staging.
+  Memory kind = Memory::kHost;
   std::byte* data = nullptr;
   std::uint64_t length = 0;  // Of the user's slice.
 
@@ -42,13 +43,15 @@ struct Region {
   std::uint64_t length = 0;
   std::uint32_t uses = 0;             // Transfers that are not complete.
   std::unique_ptr<NetMemory> memory;  // nullptr: the Net does not take it.
+  Memory kind = Memory::kHost;
 };
 
 class TransferTable {
  public:
   TransferTable(std::uint32_t max_transfers, std::uint32_t max_regions);
 
-  Result<RegionId> add_region(std::span<std::byte> range, std::unique_ptr<NetMemory> memory);
+  Result<RegionId> add_region(std::span<std::byte> range, Memory kind,
+                              std::unique_ptr<NetMemory> memory);
   Status remove_region(RegionId region);
   [[nodiscard]] bool regions_full() const { return regions_.full(); }
 

@@ -13,7 +13,7 @@ class NoMemory final : public NetMemory {};
 class TransferTableTest : public ::testing::Test {
  protected:
   RegionId add_region() {
-    auto region = table_.add_region(bytes_, std::make_unique<NoMemory>());
+    auto region = table_.add_region(bytes_, Memory::kHost, std::make_unique<NoMemory>());
     EXPECT_TRUE(region.ok());
     return *region;
   }
@@ -77,7 +77,8 @@ TEST_F(TransferTableTest, RegionsAreHeldByTransfers) {
   EXPECT_EQ(table_.remove_region(region).code(), StatusCode::kNotFound);
   add_region();
   add_region();
-  EXPECT_EQ(table_.add_region(bytes_, nullptr).status().code(), StatusCode::kWouldBlock);
+  EXPECT_EQ(table_.add_region(bytes_, Memory::kHost, nullptr).status().code(),
+            StatusCode::kWouldBlock);
 }
 
 TEST_F(TransferTableTest, CompletingTwiceIsABug) {
@@ -90,7 +91,7 @@ TEST_F(TransferTableTest, CompletingTwiceIsABug) {
 TEST(TransferQueue, IsFirstInFirstOut) {
   TransferTable table(8, 1);
   std::array<std::byte, 8> bytes{};
-  const RegionId region = *table.add_region(bytes, nullptr);
+  const RegionId region = *table.add_region(bytes, Memory::kHost, nullptr);
   TransferQueue queue(table);
   std::vector<std::uint64_t> ids;
   for (int round = 0; round < 3; ++round) {

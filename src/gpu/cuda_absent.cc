@@ -11,4 +11,12 @@ Result<std::unique_ptr<Gpu>> open_cuda_gpu(const CudaGpuOptions&) {
   return Status(StatusCode::kUnavailable, "no GPU: " + describe_cuda());
 }
 
+Status make_cuda_gpu_current(std::uint32_t) {
+  return {StatusCode::kUnavailable, "no GPU: " + describe_cuda()};
+}
+
+Result<std::uint32_t> current_cuda_gpu() {
+  return Status(StatusCode::kUnavailable, "no GPU: " + describe_cuda());
+}
+
 }  // namespace sluice

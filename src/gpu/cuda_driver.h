@@ -24,6 +24,8 @@ namespace sluice {
   X(cuDevicePrimaryCtxRetain)    \
   X(cuDevicePrimaryCtxRelease)   \
   X(cuCtxPushCurrent)            \
+  X(cuCtxGetDevice)              \
+  X(cuCtxSetCurrent)             \
   X(cuCtxPopCurrent)             \
   X(cuCtxGetStreamPriorityRange) \
   X(cuModuleLoadData)            \

@@ -227,6 +227,36 @@ std::uint32_t count_cuda_gpus() {
   return static_cast<std::uint32_t>(count);
 }
 
+Result<std::uint32_t> current_cuda_gpu() {
+  auto driver = CudaDriver::load();
+  if (!driver.ok()) return driver.status();
+  CUdevice current = 0;
+  int count = 0;
+  driver->cuDeviceGetCount(&count);
+  if (driver->cuCtxGetDevice(&current) == CUDA_SUCCESS) {
+    for (int i = 0; i < count; ++i) {
+      CUdevice device = 0;
+      const bool known = driver->cuDeviceGet(&device, i) == CUDA_SUCCESS;
+      if (known && device == current) return static_cast<std::uint32_t>(i);
+    }
+  }
+  return Status(StatusCode::kUnavailable, "no GPU is current on this thread");
+}
+
+// The context stays retained: whoever has it current must not lose it.
+Status make_cuda_gpu_current(std::uint32_t index) {
+  const auto current = current_cuda_gpu();
+  if (current.ok() && *current == index) return {};
+  auto driver = CudaDriver::load();
+  if (!driver.ok()) return driver.status();
+  CUdevice device = 0;
+  CUcontext context = nullptr;
+  CUresult result = driver->cuDeviceGet(&device, static_cast<int>(index));
+  if (result == CUDA_SUCCESS) result = driver->cuDevicePrimaryCtxRetain(&context, device);
+  if (result == CUDA_SUCCESS) result = driver->cuCtxSetCurrent(context);
+  return driver->status(result, "making the GPU current");
+}
+
 std::string describe_cuda() {
   auto driver = CudaDriver::load();
   if (!driver.ok()) return std::string(driver.status().message());

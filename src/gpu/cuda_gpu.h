@@ -29,6 +29,14 @@ Result<std::unique_ptr<Gpu>> open_cuda_gpu(const CudaGpuOptions& options);
 // GPUs that open_cuda_gpu() can open: 0 without CUDA or driver.
 [[nodiscard]] std::uint32_t count_cuda_gpus();
 
+// The GPU whose context is current on this thread, as open_cuda_gpu() counts. kUnavailable: built
+// without CUDA, no driver, or none is current.
+[[nodiscard]] Result<std::uint32_t> current_cuda_gpu();
+
+// Makes the GPU's primary context current on this thread for good, as cudaSetDevice() does, unless
+// it is. For foreign code that goes by the current one; a CudaGpu does not.
+Status make_cuda_gpu_current(std::uint32_t index);
+
 // What this build and this machine have, in one line: "CUDA 13.0, 2 GPUs: NVIDIA H200, ...", "no
 // CUDA driver: ...", "built without CUDA". Loads the driver.
 [[nodiscard]] std::string describe_cuda();

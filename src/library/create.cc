@@ -37,16 +37,22 @@ CopyBy copy_by(const std::string& word) {
   return word == "kernel" ? CopyBy::kKernel : word == "copy" ? CopyBy::kCopy : CopyBy::kAuto;
 }
 
+constexpr char kNoGpu[] = "none";
+
+Result<std::uint32_t> index_of_gpu(const Options& options) {
+  const auto index = parse_number(options.gpu);
+  if (index.ok() && *index <= UINT16_MAX) return static_cast<std::uint32_t>(*index);
+  return Status(
+      StatusCode::kInvalidArgument,
+      fmt::format("gpu: \"{}\" is not legal, legal are none and the number of a GPU", options.gpu));
+}
+
 // The legal words of gpu_unpack and gpu_pack have been checked.
 Result<std::unique_ptr<Gpu>> gpu_of(const Options& options) {
-  if (options.gpu == "none") return std::unique_ptr<Gpu>(std::make_unique<HostGpu>());
-  const auto index = parse_number(options.gpu);
-  if (!index.ok() || *index > UINT16_MAX) {
-    return Status(StatusCode::kInvalidArgument,
-                  fmt::format("gpu: \"{}\" is not legal, legal are none and the number of a GPU",
-                              options.gpu));
-  }
-  return open_cuda_gpu({.index = static_cast<std::uint32_t>(*index),
+  if (options.gpu == kNoGpu) return std::unique_ptr<Gpu>(std::make_unique<HostGpu>());
+  const auto index = index_of_gpu(options);
+  if (!index.ok()) return index.status();
+  return open_cuda_gpu({.index = *index,
                         .sms = options.gpu_sms,
                         .unpack = copy_by(options.gpu_unpack),
                         .pack = copy_by(options.gpu_pack)});
@@ -82,8 +88,28 @@ Result<std::unique_ptr<Net>> make_plugin_net(const Options& options, const Clock
   if (options.net.starts_with(kPrefix)) plugin.plugin = options.net.substr(kPrefix.size());
   plugin.chunk_bytes = options.chunk_bytes;
   plugin.stall_timeout = from_ms(options.peer_timeout_ms);
+  plugin.gpu = options.gpu != kNoGpu;
+  if (plugin.gpu) {
+    const auto index = index_of_gpu(options);
+    if (!index.ok()) return index.status();
+    // Plugins take the GPU that is current for theirs.
+    plugin.enter_thread = [index = *index] {
+      Status status = make_cuda_gpu_current(index);
+      if (!status.ok()) SLUICE_LOG(kError, "plugin", "{}", status.to_string());
+    };
+  }
   auto net = PluginNet::create(plugin, clock);
   if (!net.ok()) return net.status();
+  const std::vector<Device>& devices = (*net)->devices();
+  const bool host_memory = std::any_of(devices.begin(), devices.end(),
+                                       [](const Device& device) { return device.host_memory; });
+  if (!plugin.gpu && !host_memory) {
+    return Status(
+        StatusCode::kInvalidArgument,
+        fmt::format("net {} takes memory of a GPU alone, and this engine has none: gpu is "
+                    "\"none\", legal is the number of a GPU too",
+                    (*net)->name()));
+  }
   return std::unique_ptr<Net>(net.take());
 }
 
@@ -110,6 +136,10 @@ Result<std::unique_ptr<Engine>> Engine::create(const Options& options) {
   if (!host.ok()) return host.status();
   parts.advertise_host = host.take();
 
+  // First: a wrong number of a GPU is told before a plugin looks for it.
+  auto gpu = gpu_of(options);
+  if (!gpu.ok()) return gpu.status();
+  parts.gpu = gpu.take();
   auto net = make_net(options, *clock);
   if (!net.ok()) return net.status();
   parts.net = net.take();
@@ -117,9 +147,6 @@ Result<std::unique_ptr<Engine>> Engine::create(const Options& options) {
   auto control = TcpControlNet::create();
   if (!control.ok()) return control.status();
   parts.control = control.take();
-  auto gpu = gpu_of(options);
-  if (!gpu.ok()) return gpu.status();
-  parts.gpu = gpu.take();
   return make_engine(std::move(parts));
 }
 

@@ -62,10 +62,12 @@ ONLY_IN = [
                 r"|\bpthread_(?:mutex|rwlock|spin)_\w+"), "locks",
      # plugin_library: a plugin is initialised once in a process, whichever engines use it.
      # plugin_log: plugins log from threads of their own.
-     # A striped channel's helpers share its queue; our plugin is called from several threads.
+     # A striped channel's helpers share its queue; our plugin is called from several threads,
+     # and its comms of one GPU share that.
      ("src/base/log.cc", "src/library/progress_thread.cc", "src/net/plugin/plugin_library.cc",
       "src/net/plugin/plugin_log.cc", "src/net/striped/striped_channel.h",
-      "src/net/striped/striped_channel.cc", "plugins/nccl/plugin.h", "plugins/nccl/plugin.cc")),
+      "src/net/striped/striped_channel.cc", "plugins/nccl/plugin.h", "plugins/nccl/plugin.cc",
+      "plugins/nccl/gpu_pool.h", "plugins/nccl/gpu_pool.cc")),
     (re.compile(r"\bstd::condition_variable\w*\b|\bpthread_cond_\w+"), "condition variables",
      ("src/library/progress_thread.cc", "src/net/striped/striped_channel.h")),
     (re.compile(r"\bstd::(?:jthread|async|thread)\b(?!::hardware_concurrency)|\bpthread_create\b"),

@@ -10,6 +10,10 @@
 #include <thread>
 
 #include "src/base/log.h"
+#include "src/engine/engine_impl.h"
+#include "src/gpu/host_gpu.h"
+#include "src/net/plugin/plugin_net.h"
+#include "src/net/tcp/tcp_control.h"
 #include "tests/engine/engine_fixture.h"
 #include "tests/tcpx_standin/standin_counters.h"
 
@@ -53,6 +57,60 @@ class EnginePlugin : public testing::Test {
                                                  {"SLUICE_STANDIN_STEP_MS", "1"},
                                                  {"SLUICE_STANDIN_ACCEPT_WAIT_MS", "1"}};
 };
+
+// An engine with a GPU, for which memory of the host stands in, over a plugin that takes it.
+std::unique_ptr<Engine> make_gpu_engine(const Options& options) {
+  EngineParts parts;
+  parts.options = options;
+  auto clock = std::make_shared<SystemClock>();
+  parts.clock = clock;
+  PluginNetOptions plugin;
+  plugin.plugin = kStandin;
+  plugin.chunk_bytes = options.chunk_bytes;
+  plugin.gpu = true;
+  parts.net = PluginNet::create(plugin, *clock).take();
+  parts.control = TcpControlNet::create().take();
+  parts.gpu = std::make_unique<HostGpu>(HostGpu::Pose::kPosing);
+  parts.advertise_host = "127.0.0.1";
+  parts.channels = options.channels;
+  return make_engine(std::move(parts)).take();
+}
+
+TEST_F(EnginePlugin, GpuMemoryIsHandedToThePluginAndUnpackedByTheGpu) {
+  Options options = plugin_options(16 << 10);
+  options.small_bytes = 4096;  // None rides in a frame: the host could not read it.
+  options.allow_anyone = 1;
+  options.name = "gpu";
+  Pair pair(make_gpu_engine(options), make_gpu_engine(options));
+  std::vector<std::byte> from = random_bytes(300'001, 5);
+  std::vector<std::byte> into(from.size());
+  EXPECT_EQ(pair.a.engine->register_memory(from.data(), from.size(), Memory::kHost).status().code(),
+            StatusCode::kInvalidArgument);
+  const RegionId source = pair.a.add(from, Memory::kCuda);
+  const RegionId sink = pair.b.add(into, Memory::kCuda);
+  const SluiceStandinCounters before = counters();
+  for (const std::size_t bytes : {0, 1, 100, 4096, 300'001}) {
+    std::fill(into.begin(), into.end(), std::byte{0});
+    const auto received = pair.b.engine->recv(pair.a_at_b, {sink, 0, bytes});
+    const auto sent = pair.a.engine->send(pair.b_at_a, {source, 0, bytes});
+    ASSERT_TRUE(pair.finish(*sent, *received));
+    ASSERT_TRUE(pair.b.done.at(*received).status.ok())
+        << pair.b.done.at(*received).status.to_string();
+    EXPECT_EQ(std::memcmp(from.data(), into.data(), bytes), 0) << bytes;
+  }
+  // 1, 100 and 4096 bytes in a chunk each, 300,001 in 19.
+  EXPECT_EQ(counters().receives_consumed - before.receives_consumed, 22u);
+}
+
+TEST_F(EnginePlugin, APluginForGpusAloneIsRefusedWithoutAGpu) {
+  Options options = plugin_options(64 << 10);
+  options.net = "plugin:" SLUICE_TESTING_PLUGINS "/libtesting_plugin_cuda_only.so";
+  const auto made = Engine::create(options);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(made.status().message().find("takes memory of a GPU alone"), std::string_view::npos)
+      << made.status().to_string();
+}
 
 TEST_F(EnginePlugin, ManyChunksLoseNoPageAndKeepTheWindowFull) {
   constexpr std::size_t kChunk = 16 << 10;

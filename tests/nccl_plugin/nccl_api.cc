@@ -52,7 +52,10 @@ class ApiOf final : public Api {
     properties.speed = read.speed;
     properties.most_comms = read.most_comms;
     properties.most_receives = read.most_receives;
-    if constexpr (kVersion >= 7) properties.device_type = read.device_type;
+    if constexpr (kVersion >= 7) {
+      properties.device_type = read.device_type;
+      properties.device_version = read.device_version;
+    }
     if constexpr (kVersion >= 8) properties.registration_is_global = read.registration_is_global;
     if constexpr (kVersion >= 9) {
       properties.members = read.virtual_device.count;
@@ -94,6 +97,22 @@ class ApiOf final : public Api {
       return table_.accept(listen_comm, comm, &none);
     } else {
       return table_.accept(listen_comm, comm);
+    }
+  }
+
+  ResultCode accept_unpacking([[maybe_unused]] void* listen_comm, [[maybe_unused]] void** comm,
+                              [[maybe_unused]] DeviceHandle* handle) override {
+    if constexpr (kVersion >= 7) {
+      return table_.accept(listen_comm, comm, &handle);
+    } else {
+      return ResultCode::kInternalError;
+    }
+  }
+  ResultCode consumed([[maybe_unused]] void* comm, [[maybe_unused]] void* request) override {
+    if constexpr (kVersion >= 7) {
+      return table_.irecv_consumed(comm, 1, request);
+    } else {
+      return ResultCode::kInternalError;
     }
   }
 
@@ -151,8 +170,9 @@ std::unique_ptr<Api> open_as(void* library, const char* symbol) {
 
 }  // namespace
 
-std::unique_ptr<Api> Api::open(int version) {
-  void* library = ::dlopen(SLUICE_NCCL_PLUGIN, RTLD_NOW | RTLD_LOCAL);
+std::unique_ptr<Api> Api::open(int version, Library which) {
+  void* library = ::dlopen(which == Library::kBuilt ? SLUICE_NCCL_PLUGIN : SLUICE_POSING_PLUGIN,
+                           RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     std::fprintf(stderr, "%s\n", ::dlerror());
     return nullptr;

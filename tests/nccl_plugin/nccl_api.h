@@ -23,6 +23,7 @@ struct Properties {
   int most_comms = 0;
   int most_receives = 0;
   int device_type = -1;
+  int device_version = -1;
   int registration_is_global = -1;
   int members = -1;
   int first_member = -1;
@@ -35,8 +36,10 @@ class Api {
  public:
   virtual ~Api() = default;
 
-  // The built library, open from now on. Null: it has no such table.
-  static std::unique_ptr<Api> open(int version);
+  // kPosing: the one with memory of the host for a GPU's.
+  enum class Library : std::uint8_t { kBuilt, kPosing };
+  // The library, open from now on. Null: it has no such table.
+  static std::unique_ptr<Api> open(int version, Library library = Library::kBuilt);
 
   [[nodiscard]] virtual std::string name() const = 0;
   // Fills `context` in v11 and later.
@@ -48,6 +51,10 @@ class Api {
   virtual ResultCode listen(void* context, int device, void* handle, void** comm) = 0;
   virtual ResultCode connect(void* context, int device, void* handle, void** comm) = 0;
   virtual ResultCode accept(void* listen_comm, void** comm) = 0;
+  // v7 and later: as NCCL does it when the properties speak of UNPACK mode.
+  virtual ResultCode accept_unpacking(void* listen_comm, void** comm,
+                                      nccl_abi::DeviceHandle* handle) = 0;
+  virtual ResultCode consumed(void* comm, void* request) = 0;
   virtual ResultCode reg_mr(void* comm, void* data, std::size_t size, int type, void** mr) = 0;
   virtual ResultCode dereg_mr(void* comm, void* mr) = 0;
   virtual ResultCode isend(void* comm, void* data, std::size_t size, void* mr, void* parent,

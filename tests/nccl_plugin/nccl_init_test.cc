@@ -40,7 +40,7 @@ class NcclInitTest : public ::testing::TestWithParam<int> {
     EXPECT_EXIT(
         {
           for (const auto& [name, value] : environment) ::setenv(name, value, 1);
-          const auto api = Api::open(GetParam());
+          const auto api = Api::open(GetParam(), Api::Library::kPosing);
           ::_exit(api != nullptr && body(*api) ? 0 : 1);
         },
         ::testing::ExitedWithCode(0), says);
@@ -60,7 +60,7 @@ bool works(Api& api, void* context) {
 
 TEST_P(NcclInitTest, TellsNcclWhatItFound) {
   in_child({{"NCCL_SOCKET_IFNAME", "=lo"}, {"NCCL_SOCKET_NTHREADS", "3"}},
-           "NET/sluice : info nccl 1 devices, 3 sockets a connection: lo \\(127.0.0.1",
+           "NET/sluice : info nccl 1 devices, 3 sockets a connection, HOST mode: lo \\(127.0.0.1",
            [](Api& api) {
              void* context = nullptr;
              return api.init(&context, logger, nullptr) == ResultCode::kSuccess &&
@@ -87,6 +87,43 @@ TEST_P(NcclInitTest, MalformedNumbersAreErrors) {
                return api.init(&context, logger, nullptr) == ResultCode::kInvalidArgument;
              });
   }
+}
+
+const std::map<const char*, const char*> kUnpacking{
+    {"NCCL_SOCKET_IFNAME", "=lo"}, {"SLUICE_NCCL_DEVICE", "unpack"}, {"NCCL_PROTO", "simple"},
+    {"NCCL_ALGO", "RING"},         {"NCCL_GRAPH_REGISTER", "0"},     {"NCCL_LOCAL_REGISTER", "0"}};
+
+bool unpacks(Api& api) {
+  void* context = nullptr;
+  Properties properties;
+  return api.init(&context, logger, nullptr) == ResultCode::kSuccess &&
+         api.get_properties(0, properties) == ResultCode::kSuccess &&
+         properties.device_type == nccl_abi::kDeviceUnpack;
+}
+
+TEST_P(NcclInitTest, UnpackModeIsToldToTablesThatKnowIt) {
+  in_child(kUnpacking, "UNPACK mode: lo",
+           [](Api& api) { return unpacks(api) == (GetParam() >= 7) && warnings == 0; });
+}
+
+TEST_P(NcclInitTest, UnpackModeWithoutItsEnvironmentIsHostModeAndAWarning) {
+  for (const char* name :
+       {"NCCL_PROTO", "NCCL_ALGO", "NCCL_GRAPH_REGISTER", "NCCL_LOCAL_REGISTER"}) {
+    Environment environment = kUnpacking;
+    for (auto& [variable, value] : environment) {
+      if (std::strcmp(variable, name) == 0) value = "Simple,LL";
+    }
+    const std::string says = std::string("UNPACK mode needs ") + name + "=.*HOST mode is used";
+    in_child(environment, says.c_str(), [](Api& api) { return !unpacks(api) && warnings == 1; });
+  }
+}
+
+TEST_P(NcclInitTest, AnUnknownDeviceIsAnError) {
+  in_child({{"NCCL_SOCKET_IFNAME", "=lo"}, {"SLUICE_NCCL_DEVICE", "gpu"}},
+           "nccl_device: .gpu. is not legal", [](Api& api) {
+             void* context = nullptr;
+             return api.init(&context, logger, nullptr) == ResultCode::kInvalidArgument;
+           });
 }
 
 TEST_P(NcclInitTest, InitIsCountedAndMayFollowAFailedOne) {

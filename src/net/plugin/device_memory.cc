@@ -55,6 +55,16 @@ DeviceMemory::DeviceMemory() {
   driver_.emplace(driver.take());
   copy_to_host_ = reinterpret_cast<CopyToHost>(driver_->symbol("cuMemcpyDtoH_v2"));
   address_range_ = reinterpret_cast<AddressRange>(driver_->symbol("cuMemGetAddressRange_v2"));
+  pointer_attribute_ = reinterpret_cast<PointerAttribute>(driver_->symbol("cuPointerGetAttribute"));
+}
+
+bool DeviceMemory::is_of_gpu(const void* address) const {
+  constexpr int kMemoryType = 2;  // CU_POINTER_ATTRIBUTE_MEMORY_TYPE
+  constexpr unsigned kOfGpu = 2;  // CU_MEMORYTYPE_DEVICE
+  unsigned type = 0;
+  return pointer_attribute_ != nullptr &&
+         pointer_attribute_(&type, kMemoryType, reinterpret_cast<std::uintptr_t>(address)) == 0 &&
+         type == kOfGpu;
 }
 
 Status DeviceMemory::read(void* into, const void* from, std::size_t bytes) const {

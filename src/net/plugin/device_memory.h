@@ -28,14 +28,18 @@ class DeviceMemory {
   // How many bytes can be read from `base` on, at most `most`: what the driver, else the system
   // says of the allocation. 0 if neither knows of any.
   [[nodiscard]] std::uint64_t extent(const void* base, std::uint64_t most) const;
+  // False where there is no driver to ask.
+  [[nodiscard]] bool is_of_gpu(const void* address) const;
 
  private:
+  using PointerAttribute = int (*)(void* value, int attribute, std::uint64_t address);
   using CopyToHost = int (*)(void* into, std::uint64_t from, std::size_t bytes);
   using AddressRange = int (*)(std::uint64_t* base, std::size_t* bytes, std::uint64_t address);
 
   std::optional<DynamicLibrary> driver_;
-  CopyToHost copy_to_host_ = nullptr;     // cuMemcpyDtoH_v2
-  AddressRange address_range_ = nullptr;  // cuMemGetAddressRange_v2
+  CopyToHost copy_to_host_ = nullptr;             // cuMemcpyDtoH_v2
+  AddressRange address_range_ = nullptr;          // cuMemGetAddressRange_v2
+  PointerAttribute pointer_attribute_ = nullptr;  // cuPointerGetAttribute
 };
 
 }  // namespace sluice

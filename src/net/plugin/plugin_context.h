@@ -4,8 +4,10 @@
 #include <pthread.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "src/base/clock.h"
@@ -27,17 +29,21 @@ class UnfinishedMaking {
 
 // To be told before any call that may start threads or write into sockets: a plugin that does so
 // without MSG_NOSIGNAL would end the process when a peer dies. SIGPIPE is blocked in the calling
-// thread, for good, the first time that it comes; threads of the plugin inherit that. Costs a
-// comparison afterwards.
+// thread, for good, the first time that it comes; threads of the plugin inherit that.
+// `enter_thread` is called with it. Costs a comparison afterwards.
 class PluginThread {
  public:
+  explicit PluginThread(std::function<void()> enter_thread)
+      : enter_thread_(std::move(enter_thread)) {}
   void enter() {
     if (!any_ || !pthread_equal(last_, pthread_self())) [[unlikely]]
-      block_sigpipe();
+      enter_first();
   }
 
  private:
-  void block_sigpipe();
+  void enter_first();
+
+  const std::function<void()> enter_thread_;  // May be empty.
 
   pthread_t last_{};
   bool any_ = false;
@@ -50,6 +56,7 @@ struct PluginContext {
   PluginTable& table;
   const Clock& clock;
   Nanoseconds stall_timeout;  // 0: none.
+  bool gpu;                   // PluginNetOptions'
   bool unpacks;               // The device is of type UNPACK.
   std::uint32_t window;       // Chunks in flight on a channel that the plugin takes.
   std::uint64_t largest_chunk;

@@ -1,5 +1,7 @@
 #include "src/net/plugin/plugin_making.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "src/base/check.h"
@@ -102,6 +104,15 @@ MakeAnswer PluginListener::accept(std::unique_ptr<RecvChannel>& channel, Status&
       return MakeAnswer::kFailed;
     }
     unpack = made.take();
+    if (!context.gpu && context.device_memory.is_of_gpu(unpack->pool())) {
+      (void)context.table.close_recv(comm);
+      failure = {
+          StatusCode::kInvalidArgument,
+          fmt::format("plugin {} leaves what arrives in memory of a GPU, and this engine has "
+                      "none: the setting gpu is \"none\", it takes the number of a GPU",
+                      context.table.name())};
+      return MakeAnswer::kFailed;
+    }
   }
   channel = std::make_unique<PluginRecvChannel>(context, comm, std::move(unpack));
   return MakeAnswer::kMade;

@@ -37,11 +37,12 @@ bool is_tcpx(const PluginContext& context) {
 
 }  // namespace
 
-void PluginThread::block_sigpipe() {
+void PluginThread::enter_first() {
   sigset_t pipe;
   sigemptyset(&pipe);
   sigaddset(&pipe, SIGPIPE);
   pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+  if (enter_thread_) enter_thread_();
   last_ = pthread_self();
   any_ = true;
 }
@@ -52,6 +53,7 @@ PluginNet::PluginNet(LoadedPlugin plugin, const PluginNetOptions& options, const
       context_{.table = *plugin_.table,
                .clock = clock,
                .stall_timeout = options.stall_timeout,
+               .gpu = options.gpu,
                .unpacks = false,
                .window = window_for(plugin_.table->version()),
                .largest_chunk = 0,
@@ -59,7 +61,7 @@ PluginNet::PluginNet(LoadedPlugin plugin, const PluginNetOptions& options, const
                .memories = {},
                .unfinished = {},
                .slots_taken = {},
-               .thread = {}} {}
+               .thread = PluginThread(options.enter_thread)} {}
 
 PluginNet::~PluginNet() {
   SLUICE_CHECK(context_.memories.empty(), "{} memories left", context_.memories.size());
@@ -70,7 +72,7 @@ PluginNet::~PluginNet() {
 
 Result<std::unique_ptr<PluginNet>> PluginNet::create(const PluginNetOptions& options,
                                                      const Clock& clock) {
-  PluginThread().enter();
+  PluginThread(options.enter_thread).enter();
   auto plugin = load_plugin(options.plugin, options.chunk_bytes);
   if (!plugin.ok()) return plugin.status();
   return create(plugin.take(), options, clock);
@@ -105,10 +107,10 @@ Status PluginNet::add_devices() {
     device.name = properties.name.empty() ? fmt::format("{}", i) : properties.name;
     device.pci_path = properties.pci_path;
     device.gbits_per_s = std::max(0, properties.speed_mbits) / 1000.0;
-    // Device memory of an unpacking plugin is host memory in disguise until there is a Gpu that
-    // unpacks in it.
-    device.host_memory = unpacks || (properties.pointer_support & nccl_abi::kPointerHost) != 0;
-    device.cuda_memory = !unpacks && (properties.pointer_support & nccl_abi::kPointerCuda) != 0;
+    device.host_memory =
+        unpacks ? !context_.gpu : (properties.pointer_support & nccl_abi::kPointerHost) != 0;
+    device.cuda_memory =
+        (!unpacks || context_.gpu) && (properties.pointer_support & nccl_abi::kPointerCuda) != 0;
     // GPUDirect-TCPX fails the receiver when the sender closes before it has read the
     // announcements (`sluice probe`, case sender-closes); NCCL never does.
     device.sent_survives_close = false;

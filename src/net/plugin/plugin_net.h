@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,6 +20,12 @@ struct PluginNetOptions {
   std::string plugin{};                        // A path, a name, or "" for the usual search.
   std::uint64_t chunk_bytes = 512 << 10;       // For NCCL_DYNAMIC_CHUNK_SIZE where it is not set.
   Nanoseconds stall_timeout = from_ms(10000);  // Of a channel that finishes no chunk; 0: none.
+  // The engine has a GPU, which unpacks what an unpacking plugin leaves in its pool: chunks are
+  // memory of that GPU. Otherwise such a plugin must have a pool that the host reads, and gets
+  // memory of the host under the name of a device's.
+  bool gpu = false;
+  // Called in a thread before it calls the plugin for the first time: makes the GPU current.
+  std::function<void()> enter_thread{};
 };
 
 // Polled only: a plugin has nothing that would wake us. Blocks SIGPIPE in the threads that use it.

@@ -58,7 +58,7 @@ class PluginNetTest : public testing::Test {
     auto made = PluginNet::create(loaded<kOther>(table), options, clock);
     ASSERT_TRUE(made.ok()) << made.status().to_string();
     net = made.take();
-    memory = net->register_memory(bytes, Memory::kHost).take();
+    memory = net->register_memory(bytes, options.gpu ? Memory::kCuda : Memory::kHost).take();
   }
   void make_unpacking_net() {
     state().device_type = nccl_abi::kDeviceUnpack;

@@ -33,7 +33,26 @@ TEST_F(PluginNetTest, DevicesOfAPluginThatUnpacks) {
   EXPECT_EQ(device.delivery, Delivery::kFragments);
   EXPECT_EQ(device.largest_chunk, 512u << 10) << "one NCCL_DYNAMIC_CHUNK_SIZE";
   EXPECT_EQ(device.most_in_flight, 16u);
-  EXPECT_FALSE(device.cuda_memory) << "nothing unpacks there yet";
+  EXPECT_FALSE(device.cuda_memory);  // That of the host under its name:
+  EXPECT_TRUE(device.host_memory);
+}
+
+TEST_F(PluginNetTest, WhereTheEngineHasAGpuAnUnpackingPluginTakesItsMemoryAlone) {
+  int entered = 0;
+  options.gpu = true;
+  options.enter_thread = [&entered] { ++entered; };
+  make_unpacking_net();
+  const Device& device = net->devices()[0];
+  EXPECT_TRUE(device.cuda_memory);
+  EXPECT_FALSE(device.host_memory);
+  EXPECT_TRUE(net->register_memory(bytes, Memory::kCuda).ok());
+  EXPECT_EQ(net->register_memory(bytes, Memory::kHost).status().code(),
+            StatusCode::kInvalidArgument);
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(net->listen(0, "").ok());
+  EXPECT_EQ(entered, 1);
+  std::thread other([&] { EXPECT_TRUE(net->listen(0, "").ok()); });
+  other.join();
+  EXPECT_EQ(entered, 2);
 }
 
 TEST_F(PluginNetTest, WindowsAreWhatPluginsOfAVersionTake) {

@@ -34,13 +34,25 @@ ResultCode refuse(Arguments...) {
   return ResultCode::kInternalError;
 }
 
+#ifdef TESTING_PLUGIN_CUDA_ONLY
+ResultCode get_properties(int, sluice::nccl_abi::v7::Properties* properties) {
+  *properties = {};
+  properties->pointer_support = sluice::nccl_abi::kPointerCuda;
+  return ResultCode::kSuccess;
+}
+#endif
+
 template <typename Table>
 constexpr Table make_table(const char* name) {
   Table t{};
   t.name = name;
   t.init = init;
   t.devices = devices;
+#ifdef TESTING_PLUGIN_CUDA_ONLY
+  t.get_properties = get_properties;
+#else
   t.get_properties = refuse;
+#endif
   t.listen = refuse;
   t.connect = refuse;
   t.accept = refuse;

@@ -28,6 +28,8 @@ class UnpackQueue {
   // kProtocol: a fragment lies outside of the pool or of the message. Does not allocate when OK.
   Status take(std::uint64_t k, std::uint64_t room, Arrival& arrival);
 
+  [[nodiscard]] const std::byte* pool() const { return pool_.data(); }
+
  private:
   UnpackQueue(const nccl_abi::UnpackDeviceHandle& handle, std::uint64_t pool_bytes);
 
