@@ -53,7 +53,6 @@ def tuned(channels, threads, sockets, chunk=512 * KIB, buffer=4 * MIB):
 
 
 HOST_SENDS = {"NCCL_NET_GDR_READ": 0}   # NCCL's kernel fills pinned memory.
-CUDA_SENDS = {"NCCL_NET_GDR_READ": 1}   # The plugin copies out of GPU memory.
 # Name: NCCL's net, and settings. The first of a kind is the one that --check takes.
 WAYS = {
     "socket-8ch-4x4": ("Socket", tuned(8, 4, 4)),
@@ -67,9 +66,8 @@ WAYS = {
     "host-8ch-2-1M": ("sluice", tuned(8, 2, 1, MIB, 8 * MIB)),
     "unpack-8ch-2": ("sluice", {**UNPACK, **HOST_SENDS, **tuned(8, 2, 1)}),
     "unpack-16ch-1": ("sluice", {**UNPACK, **HOST_SENDS, **tuned(16, 1, 1)}),
-    "unpack-cuda-8ch-2": ("sluice", {**UNPACK, **CUDA_SENDS, **tuned(8, 2, 1)}),
 }
-CHECKED_WAYS = ("host-default", "unpack-8ch-2", "unpack-cuda-8ch-2")
+CHECKED_WAYS = ("host-default", "unpack-8ch-2")
 
 
 # -- a rank --------------------------------------------------------------------------------------

@@ -43,12 +43,14 @@ bool same_word(std::string_view a, std::string_view b) {
 }  // namespace
 
 // Protocols LL and LL128, algorithms other than Ring, and registered buffers of users go their own
-// ways in NCCL's kernels, and NCCL itself does not turn them off.
+// ways in NCCL's kernels, and NCCL itself does not turn them off. Sending straight from GPU memory
+// has been seen to hang (docs/nccl-plugin.md).
 std::string unpack_obstacles() {
   constexpr std::pair<const char*, std::string_view> kNeeded[] = {{"NCCL_PROTO", "Simple"},
                                                                   {"NCCL_ALGO", "Ring"},
                                                                   {"NCCL_GRAPH_REGISTER", "0"},
-                                                                  {"NCCL_LOCAL_REGISTER", "0"}};
+                                                                  {"NCCL_LOCAL_REGISTER", "0"},
+                                                                  {"NCCL_NET_GDR_READ", "0"}};
   std::string missing;
   for (const auto& [name, value] : kNeeded) {
     if (!same_word(text_of(name), value)) missing += fmt::format(" {}={}", name, value);

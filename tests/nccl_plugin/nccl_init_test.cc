@@ -91,7 +91,8 @@ TEST_P(NcclInitTest, MalformedNumbersAreErrors) {
 
 const std::map<const char*, const char*> kUnpacking{
     {"NCCL_SOCKET_IFNAME", "=lo"}, {"SLUICE_NCCL_DEVICE", "unpack"}, {"NCCL_PROTO", "simple"},
-    {"NCCL_ALGO", "RING"},         {"NCCL_GRAPH_REGISTER", "0"},     {"NCCL_LOCAL_REGISTER", "0"}};
+    {"NCCL_ALGO", "RING"},         {"NCCL_GRAPH_REGISTER", "0"},     {"NCCL_LOCAL_REGISTER", "0"},
+    {"NCCL_NET_GDR_READ", "0"}};
 
 bool unpacks(Api& api) {
   void* context = nullptr;
@@ -107,8 +108,8 @@ TEST_P(NcclInitTest, UnpackModeIsToldToTablesThatKnowIt) {
 }
 
 TEST_P(NcclInitTest, UnpackModeWithoutItsEnvironmentIsHostModeAndAWarning) {
-  for (const char* name :
-       {"NCCL_PROTO", "NCCL_ALGO", "NCCL_GRAPH_REGISTER", "NCCL_LOCAL_REGISTER"}) {
+  for (const char* name : {"NCCL_PROTO", "NCCL_ALGO", "NCCL_GRAPH_REGISTER", "NCCL_LOCAL_REGISTER",
+                           "NCCL_NET_GDR_READ"}) {
     Environment environment = kUnpacking;
     for (auto& [variable, value] : environment) {
       if (std::strcmp(variable, name) == 0) value = "Simple,LL";

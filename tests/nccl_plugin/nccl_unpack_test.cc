@@ -145,6 +145,7 @@ class NcclUnpackTest : public ::testing::TestWithParam<int> {
       {"NCCL_ALGO", "Ring"},
       {"NCCL_GRAPH_REGISTER", "0"},
       {"NCCL_LOCAL_REGISTER", "0"},
+      {"NCCL_NET_GDR_READ", "0"},
       {"SLUICE_NCCL_POOL_BYTES", "48M"}};  // Five ends of connections.
 };
 
