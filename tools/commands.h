@@ -17,6 +17,8 @@ void add_probe_command(CLI::App& parent, Action& action);
 void add_perf_server_command(CLI::App& parent, Action& action);
 void add_perf_client_command(CLI::App& parent, Action& action);
 void add_perf_local_command(CLI::App& parent, Action& action);
+void add_perf_multi_command(CLI::App& parent, Action& action);
+void add_orchestrate_command(CLI::App& parent, Action& action);
 void add_topo_command(CLI::App& parent, Action& action);
 void add_perf_sweep_command(CLI::App& parent, Action& action);
 

@@ -27,6 +27,8 @@ int main(int argc, char** argv) {
   sluice::tools::add_perf_server_command(*perf, action);
   sluice::tools::add_perf_client_command(*perf, action);
   sluice::tools::add_perf_sweep_command(*perf, action);
+  sluice::tools::add_perf_multi_command(*perf, action);
+  sluice::tools::add_orchestrate_command(app, action);
   sluice::tools::add_probe_command(app, action);
   sluice::tools::add_settings_command(app, action);
   sluice::tools::add_topo_command(app, action);

@@ -1,6 +1,7 @@
 #include "tools/stop.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include <cstring>
 
@@ -21,6 +22,8 @@ void catch_stop_signals() {
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
 }
+
+void end_with_parent() { ::prctl(PR_SET_PDEATHSIG, SIGTERM); }
 
 bool stop_requested() { return stop_flag != 0; }
 

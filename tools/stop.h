@@ -7,4 +7,7 @@ namespace sluice::tools {
 void catch_stop_signals();
 [[nodiscard]] bool stop_requested();
 
+// A child process ends with the one that started it, also when that one is killed.
+void end_with_parent();
+
 }  // namespace sluice::tools

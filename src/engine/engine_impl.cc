@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 #include <sched.h>
+#include <time.h>
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 
 #include "src/base/log.h"
@@ -36,9 +38,9 @@ Secret secret_for(const Options& options) {
   return options.token.empty() ? random_secret() : secret_of(options.token);
 }
 
-Context context_for(const Options& options, std::uint32_t channels, Net& net, Gpu& gpu,
+Context context_for(const Options& options, const EngineParts& parts, Net& net, Gpu& gpu,
                     const Clock& clock, TransferTable& transfers, PackBatch& packs) {
-  const Device& device = net.devices().front();
+  const Device& device = net.devices()[parts.device];
   const std::uint32_t window = std::min({options.window, device.most_in_flight, kLargestWindow});
   const std::uint64_t chunk_bytes = std::min(options.chunk_bytes, device.largest_chunk);
   const std::uint64_t slots = options.gpu_staging_bytes / chunk_bytes;
@@ -48,8 +50,8 @@ Context context_for(const Options& options, std::uint32_t channels, Net& net, Gp
           clock,
           transfers,
           packs,
-          0,
-          channels,
+          parts.device,
+          parts.channels,
           window,
           chunk_bytes,
           static_cast<std::uint32_t>(std::clamp<std::uint64_t>(slots, 2, kLargestWindow))};
@@ -80,11 +82,12 @@ EngineImpl::EngineImpl(EngineParts parts)
       secret_(secret_for(options_)),
       transfers_(options_.max_transfers, options_.max_regions),
       packs_(kLargestBatch),
-      context_(context_for(options_, parts.channels, *net_, *gpu_, *clock_, transfers_, packs_)),
+      context_(context_for(options_, parts, *net_, *gpu_, *clock_, transfers_, packs_)),
       own_limits_(limits_of(options_, context_, *net_, name_)),
       bootstrap_(options_, secret_, own_limits_, *clock_),
       peers_(options_.max_peers),
-      batch_(kLargestBatch) {
+      batch_(kLargestBatch),
+      cadence_(cadence_of(options_)) {
   live_.reserve(options_.max_peers);
 }
 
@@ -105,7 +108,7 @@ Result<RegionId> EngineImpl::register_memory(void* base, std::size_t length, Mem
     return Status(StatusCode::kInvalidArgument,
                   fmt::format("region of {} bytes at address 0", length));
   }
-  const Device& device = net_->devices().front();
+  const Device& device = net_->devices()[context_.device];
   const std::span<std::byte> range(static_cast<std::byte*>(base), length);
   if (kind == Memory::kCuda && !device.cuda_memory) {  // Through staging.
     Status status = gpu_->check_device(range);
@@ -189,6 +192,9 @@ std::size_t EngineImpl::progress() {
   steps += handle_outcomes();
   if (now >= next_time_) handle_time(now);
   steps += bury_gone();
+  ++counters_.passes;
+  if (steps == 0) ++counters_.empty_passes;
+  if (steps > 0) worked_at_ = now;
   return steps;
 }
 
@@ -364,21 +370,34 @@ Nanoseconds EngineImpl::sleep_limit(Nanoseconds now) {
   return limit;
 }
 
+EngineImpl::Cadence EngineImpl::cadence_of(const Options& options) {
+  if (options.cadence == "spin") return Cadence::kSpin;
+  if (options.cadence == "yield") return Cadence::kYield;
+  return options.cadence == "sleep" ? Cadence::kSleep : Cadence::kAdapt;
+}
+
+// Until when to poll before sleeping, of the time from `start` to `end`.
+Nanoseconds EngineImpl::spin_end(Nanoseconds start, Nanoseconds end) const {
+  if (cadence_ == Cadence::kSpin || cadence_ == Cadence::kYield) return end;
+  if (cadence_ == Cadence::kSleep || !short_gaps_) return start;
+  return std::min(end, start + from_us(options_.spin_us));
+}
+
 // Spins, then sleeps. Spinning yields the core at every turn: on a machine with few cores the
 // thread that makes the work must be able to run. It is left out while it has not paid of late.
 void EngineImpl::wait(std::chrono::microseconds limit) {
   const Nanoseconds start = clock_->now();
   const Nanoseconds end = start + std::clamp<Nanoseconds>(limit.count(), 0, 3'600'000'000) * 1000;
   const Nanoseconds spin = from_us(options_.spin_us);
-  const Nanoseconds spin_end = short_gaps_ ? std::min(end, start + spin) : start;
+  const Nanoseconds last_turn = spin_end(start, end);
   while (true) {
     if (interrupted_.exchange(false)) return;
     if (progress() > 0) {
       short_gaps_ = clock_->now() - start <= spin;
       return;
     }
-    if (clock_->now() >= spin_end) break;
-    sched_yield();
+    if (clock_->now() >= last_turn) break;
+    if (cadence_ != Cadence::kSpin) sched_yield();
   }
   short_gaps_ = false;
   speaker_ = PeerId(0);
@@ -392,6 +411,7 @@ void EngineImpl::wait(std::chrono::microseconds limit) {
       const Nanoseconds now = clock_->now();
       const Nanoseconds most = std::min(sleep_limit(now), end - now);
       control_->sleep(std::chrono::microseconds(std::max<Nanoseconds>(most / 1000, 0)));
+      ++counters_.wake_ups;
     }
     sleeping_.store(false);
     net_->disarm();
@@ -401,6 +421,41 @@ void EngineImpl::wait(std::chrono::microseconds limit) {
       return;
     }
   }
+}
+
+std::chrono::microseconds EngineImpl::arm() {
+  constexpr std::chrono::microseconds kNotNow{0};
+  if (clock_->now() < spin_end(worked_at_, std::numeric_limits<Nanoseconds>::max())) return kNotNow;
+  speaker_ = PeerId(0);
+  blind_passes_ = 0;
+  net_->arm();
+  sleeping_.store(true);
+  const bool idle = !interrupted_.load() && progress() == 0;
+  const std::chrono::microseconds limit(idle ? sleep_limit(clock_->now()) / 1000 : 0);
+  if (limit > kNotNow) return limit;
+  stand_down();
+  return kNotNow;
+}
+
+void EngineImpl::disarm() {
+  ++counters_.wake_ups;
+  stand_down();
+}
+
+void EngineImpl::stand_down() {
+  sleeping_.store(false);
+  net_->disarm();
+  interrupted_.store(false);
+  control_->sleep(std::chrono::microseconds(0));  // What interrupt() rang would ring on.
+}
+
+EngineCounters EngineImpl::counters() const {
+  EngineCounters result = counters_;
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  result.cpu_ns = static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000u +
+                  static_cast<std::uint64_t>(time.tv_nsec);
+  return result;
 }
 
 void EngineImpl::interrupt() {

@@ -12,7 +12,8 @@
 namespace sluice::perf {
 
 Result<std::unique_ptr<Hub>> Hub::create(const Options& options, Threading threading,
-                                         std::function<bool()> interrupted) {
+                                         std::function<bool()> interrupted,
+                                         ProgressThread* present) {
   constexpr std::uint32_t kFewest = 8;
   if (options.max_transfers < kFewest) {
     return Status(StatusCode::kInvalidArgument,
@@ -30,7 +31,8 @@ Result<std::unique_ptr<Hub>> Hub::create(const Options& options, Threading threa
     if (!opened.ok()) return opened.status();
     gpu = opened.take();
   }
-  Result<std::unique_ptr<Driver>> driver = make_driver(options, threading);
+  Result<std::unique_ptr<Driver>> driver =
+      present != nullptr ? make_driver(*present) : make_driver(options, threading);
   if (!driver.ok()) return driver.status();
   return std::unique_ptr<Hub>(
       new Hub(std::move(gpu), driver.take(), std::move(interrupted), options.max_transfers / 4));

@@ -29,8 +29,10 @@ class Hub {
   // Makes the engine. `interrupted` is asked in every pass; when it says yes, passes fail with
   // kClosed. kInvalidArgument: max_transfers is too small for `sluice perf`.
   // Options name a GPU: memory of the kind kCuda is that one's.
+  // With `present`, that is the engine, made with these options by someone who keeps it.
   static Result<std::unique_ptr<Hub>> create(const Options& options, Threading threading,
-                                             std::function<bool()> interrupted);
+                                             std::function<bool()> interrupted,
+                                             ProgressThread* present = nullptr);
   ~Hub();  // After every Link.
   Hub(const Hub&) = delete;
   Hub& operator=(const Hub&) = delete;
