@@ -56,8 +56,8 @@ Status measure_once(const InForce& in_force, std::uint32_t sizes,
     if (auto rows = rows_of(**ensemble, shown); rows.has_value()) {
       show(std::move(*rows), places, in_force.options().net, all);
       ++shown;
-    } else if (ended) {
-      break;
+    } else if (ended || stop_requested()) {
+      break;  // outcome() says why.
     } else {
       std::this_thread::sleep_for(kLook);
     }

@@ -25,7 +25,7 @@ void add_many_options(CLI::App& app, SettingOptions& settings, ManyOptions& opti
 class Members {
  public:
   virtual ~Members() = default;  // Ends what still runs.
-  virtual bool ended() = 0;      // All of them; looks at once.
+  virtual bool ended() = 0;      // All of them, or one has failed; looks at once.
   // Waits for all. Not OK if one has failed, which has then been said or is said here.
   virtual Status outcome() = 0;
 };

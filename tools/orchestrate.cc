@@ -64,17 +64,17 @@ class OrchestratedMembers final : public Members {
     if (Status status = run_on_cores(place.cores); !status.ok()) return status;
     const auto plan = perf::make_plan(in_force_.perf(), options_.measure.both_directions);
     if (!plan.ok()) return plan.status();
-    auto client =
-        perf::Client::connect({.engine = options_at(in_force_.options(), place, member),
-                               .present = engines_ == nullptr ? nullptr : &engines_->engine(member),
-                               .cpu_share = 1.0 / ensemble_.members(),
-                               .ensemble = &ensemble_,
-                               .member = member,
-                               .memory = memory_at(place),
-                               .address = targets_[member].address,
-                               .server = targets_[member].name,
-                               .interrupted = stop_requested,
-                               .on_busy_server = say_that_it_waits});
+    auto client = perf::Client::connect(
+        {.engine = options_at(in_force_.options(), place, member),
+         .present = engines_ == nullptr ? nullptr : &engines_->engine(member),
+         .cpu_share = 1.0 / ensemble_.members(),
+         .ensemble = &ensemble_,
+         .member = member,
+         .memory = memory_at(place),
+         .address = targets_[member].address,
+         .server = targets_[member].name,
+         .interrupted = [this] { return stop_requested() || ensemble_.given_up(); },
+         .on_busy_server = say_that_it_waits});
     if (!client.ok()) return client.status();
     for (const std::uint64_t size : plan->sizes) {
       const auto row = (*client)->measure(size, *plan, [](perf::Phase) {});

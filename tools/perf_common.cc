@@ -135,6 +135,7 @@ Status measure(const Target& target, const InForce& in_force, const MeasureOptio
   if (options.ensemble_fd >= 0) {
     auto joined = perf::Ensemble::join(options.ensemble_fd);
     if (!joined.ok()) return joined.status();
+    end_with_parent();
     ensemble = joined.take();
   }
   const bool alone = ensemble == nullptr;  // Otherwise the parent shows what was measured.

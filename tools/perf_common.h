@@ -18,7 +18,7 @@ namespace sluice::tools {
 struct EndOptions {
   int gpu = -1;  // -1: not asked for.
   bool progress_thread = false;
-  std::string cores;  // As the kernel lists them; "" is anywhere.
+  std::string cores{};  // As the kernel lists them; "" is anywhere.
 };
 void add_end_options(CLI::App& app, SettingOptions& settings, EndOptions& options);
 [[nodiscard]] perf::Threading threading_of(const EndOptions& options);

@@ -74,17 +74,10 @@ class ChildMembers final : public Members {
     return {};
   }
 
-  bool ended() override {
-    bool all = true;
-    for (Child& child : children_) {
-      if (!child.ended) look_at(child);
-      all = all && child.ended;
-    }
-    return all;
-  }
+  bool ended() override { return all_ended() || !failure_.ok(); }
 
   Status outcome() override {
-    while (!ended()) {
+    while (!all_ended()) {
       if (failure_.ok() && stop_requested()) failure_ = {StatusCode::kClosed, "interrupted"};
       if (!failure_.ok()) end_rest();
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -98,6 +91,15 @@ class ChildMembers final : public Members {
     pid_t pid;
     bool ended = false;
   };
+
+  bool all_ended() {
+    bool all = true;
+    for (Child& child : children_) {
+      if (!child.ended) look_at(child);
+      all = all && child.ended;
+    }
+    return all;
+  }
 
   void look_at(Child& child) {
     int status = 0;
