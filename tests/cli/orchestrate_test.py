@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`sluice orchestrate` and `sluice perf multi`: the same table from one process and from several."""
+"""`sluice orchestrate` and `sluice perf multi`: one table from one process and from several."""
 
 import os
 import signal
@@ -71,9 +71,10 @@ class Local(CliTest):
     def test_every_cadence_completes(self):
         for cadence in ("adapt", "spin", "yield", "sleep"):
             with self.subTest(cadence=cadence):
-                self.assert_works(self.sluice("orchestrate", "local", "--engines", "2", "--channels",
-                                              "1", "--set", "cadence=" + cadence, "--size",
-                                              "300001", "--iterations", "5", "--phase-ms", "10"))
+                self.assert_works(self.sluice("orchestrate", "local", "--engines", "2",
+                                              "--channels", "1", "--set", "cadence=" + cadence,
+                                              "--size", "300001", "--iterations", "5",
+                                              "--phase-ms", "10"))
 
     def test_a_list_of_gpus_that_are_not_here(self):
         result = self.sluice("orchestrate", "local", "--gpus", "0,5", *QUICK)
@@ -82,7 +83,8 @@ class Local(CliTest):
         self.assertEqual(len(engine_rows(result.stdout)), 2 * 3)
 
     def test_wrong_command_lines(self):
-        for arguments, part in [(["--engines", "0"], "--engines"), (["--engines", "65"], "--engines"),
+        for arguments, part in [(["--engines", "0"], "--engines"),
+                                (["--engines", "65"], "--engines"),
                                 (["--channels", "0"], "legal are 1 to 64"),
                                 (["--threads", "two"], "--threads"),
                                 (["--engines", "2", "--gpus", "0"], "--gpus")]:
@@ -137,7 +139,8 @@ class Apart(CliTest):
         server.kill()
         _, err = client.communicate(timeout=harness.LIMIT_S)
         self.assertEqual(client.returncode, 1, err)
-        self.assertRegex(err, r"host[012]: server 127.0.0.1:\d+: .*(died|killed|reset|closed|Broken)")
+        self.assertRegex(err, r"host[012]: server 127.0.0.1:\d+: "
+                              r".*(died|killed|reset|closed|Broken)")
 
     def test_one_of_several_processes_killed_in_the_middle(self):
         client = self.start(harness.SLUICE, "perf", "multi", "local", "--engines", "2", "--size",
