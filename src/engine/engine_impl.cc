@@ -474,6 +474,7 @@ void EngineImpl::close() {
     if (live_.empty() && leaving_.empty()) return;
     control_->sleep(std::chrono::microseconds(100));
   }
+  for (Peer* peer : live_) peer->stop_lingering();
 }
 
 }  // namespace sluice

@@ -216,7 +216,7 @@ Status Inbound::reap(UnpackBatch& batch, Nanoseconds now, std::size_t& steps) {
   reap_small(batch);
   for (const auto& channel : channels_) {
     const std::size_t arrived = channel->reap_posted(batch);
-    if (arrived > 0) last_arrival_ = now;
+    if (arrived > 0 && !channel->failed()) last_arrival_ = now;
     steps += arrived;
   }
   return {};

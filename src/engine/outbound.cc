@@ -33,6 +33,7 @@ Status Outbound::on_credit(const wire::Credit& credit) {
 }
 
 Status Outbound::on_channels_offered(const wire::ChannelsOffered& offered) {
+  if (state_ == State::kAborted) return {};  // Asked for before.
   if (state_ != State::kWanted) return protocol_error("it offered channels that nobody asked for");
   for (std::uint32_t i = 0; i < offered.count; ++i) {
     auto connector = context_.net.connect(context_.device, offered.handles[i]);
@@ -238,11 +239,16 @@ Status Outbound::post_message(FrameStream& link, std::uint64_t id, Transfer& mes
   return status;
 }
 
-void Outbound::abort() {
-  if (state_ == State::kAborted) return;
-  state_ = State::kAborted;
+void Outbound::stop() {
+  state_ = State::kStopped;
   connectors_.clear();
   made_.clear();
+}
+
+void Outbound::abort() {
+  if (state_ == State::kAborted) return;
+  stop();
+  state_ = State::kAborted;
   for (OutboundChannel& channel : channels_) channel.abort();
 }
 

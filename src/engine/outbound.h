@@ -29,16 +29,19 @@ class Outbound {
   // could not be made. Adds to `steps`.
   Status progress(FrameStream& link, const PeerLimits& limits, Nanoseconds now, std::size_t& steps);
 
+  // Nothing more is posted; what is posted goes on. drain() releases it.
+  void stop();
   // Gives up: channels are aborted. drain() then releases what the Net has let go of.
   void abort();
   std::size_t drain();
   [[nodiscard]] bool drained() const;
 
+  [[nodiscard]] bool has_channels() const { return !channels_.empty(); }
   [[nodiscard]] bool busy() const { return in_flight_ > 0; }  // Chunks are in the Net.
   [[nodiscard]] bool making_channels() const { return state_ == State::kConnecting; }
 
  private:
-  enum class State : std::uint8_t { kNone, kWanted, kConnecting, kReady, kAborted };
+  enum class State : std::uint8_t { kNone, kWanted, kConnecting, kReady, kStopped, kAborted };
 
   Status connect_channels(Nanoseconds now, std::size_t& steps);
   void want_channels(FrameStream& link, const PeerLimits& limits);

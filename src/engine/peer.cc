@@ -14,6 +14,10 @@ constexpr std::int64_t kPingsPerTimeout = 4;
 // How long the control connection has, after a channel has failed, to say why.
 constexpr Nanoseconds kGrace = from_ms(200);
 
+// How long a peer that is closed keeps its send channels for the other end to receive from. Less
+// than an engine takes to close.
+constexpr Nanoseconds kLinger = from_ms(800);
+
 template <typename Body>
 Status decode(const FrameStream::Frame& frame, const char* name, Body& body) {
   ByteReader reader(frame.body);
@@ -163,19 +167,23 @@ void Peer::end_of_stream(IoAnswer answer) {
   }
 }
 
-// A channel has failed. What is wrong with its bytes or its time is known here and nowhere else.
-// Of anything else the control connection knows better why, and its word may still be on the way: a
-// peer that closes or dies takes its channels with it. What it has sent before is received
+// A channel has failed. What is wrong with its bytes is known here and nowhere else. Of anything
+// else the control connection knows better why, and its word may still be on the way: a peer that
+// closes, dies or is silent takes its channels with it. What it has sent before is received
 // meanwhile.
 void Peer::doubt(const Status& status, Nanoseconds now) {
   if (status.ok() || !doubt_.ok()) return;
+  const Nanoseconds timeout = from_ms(context_.options.peer_timeout_ms);
+  const bool stalled = status.code() == StatusCode::kTimedOut;
+  // Pings come several times as often: the peer is there, and the channel does not move.
+  const bool heard = now - last_heard() < timeout / 2;
   if (status.code() == StatusCode::kProtocol || status.code() == StatusCode::kTooLong ||
-      status.code() == StatusCode::kTimedOut) {
+      (stalled && heard)) {
     fail(status);
     return;
   }
   doubt_ = status;
-  doubt_deadline_ = now + kGrace;
+  doubt_deadline_ = stalled ? last_heard() + timeout + kGrace : now + kGrace;
   outbound_.abort();
 }
 
@@ -196,6 +204,7 @@ std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
   if (state_ == State::kFailing) {
     steps += outbound_.drain();
     (void)inbound_.advance(*link_, ticket, steps);  // Already failed: only lets go.
+    if (lingering_) linger(now);
     return steps;
   }
   doubt(inbound_.advance(*link_, ticket, steps), now);
@@ -226,6 +235,10 @@ std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
 void Peer::fail(const Status& status) {
   if (state_ == State::kFailing) return;
   const bool was_joining = state_ == State::kJoining;
+  // One that has itself said Goodbye has everything that it wants.
+  lingering_ = state_ == State::kReady && status.code() == StatusCode::kClosed &&
+               outbound_.has_channels() &&
+               !context_.net.devices()[context_.device].sent_survives_close;
   state_ = State::kFailing;
   failure_ = status.with_context(fmt::format("peer {} {}", id_, label_));
   if (!was_joining) {  // The bootstrap has logged the others.
@@ -240,9 +253,30 @@ void Peer::fail(const Status& status) {
     }
     link_->flush();
   }
-  outbound_.abort();
+  if (lingering_) {
+    linger_deadline_ = context_.clock.now() + kLinger;
+    outbound_.stop();
+  } else {
+    outbound_.abort();
+  }
   inbound_.abort();
   fail_transfers();
+}
+
+// The other end closes its side of the control connection when it has received what was announced.
+void Peer::linger(Nanoseconds now) {
+  const IoAnswer flushed = link_->flush();
+  bool over = now > linger_deadline_ || flushed == IoAnswer::kFailed;
+  if (!over && flushed == IoAnswer::kSome) {
+    link_->stream().end_writes();  // Should it be closing too, neither waits for the other.
+    over = link_->discard() != IoAnswer::kNotYet;
+  }
+  if (over) stop_lingering();
+}
+
+void Peer::stop_lingering() {
+  if (lingering_) outbound_.abort();
+  lingering_ = false;
 }
 
 void Peer::fail_transfers() {
@@ -254,7 +288,11 @@ void Peer::fail_transfers() {
 }
 
 bool Peer::gone() const {
-  return state_ == State::kFailing && outbound_.drained() && inbound_.drained();
+  return state_ == State::kFailing && !lingering_ && outbound_.drained() && inbound_.drained();
+}
+
+Nanoseconds Peer::last_heard() const {
+  return std::max(link_->last_received(), inbound_.last_arrival());
 }
 
 Nanoseconds Peer::on_time(Nanoseconds now) {
@@ -263,7 +301,7 @@ Nanoseconds Peer::on_time(Nanoseconds now) {
   const Nanoseconds shorter =
       std::min(timeout, from_ms(static_cast<std::int64_t>(limits_.peer_timeout_ms)));
   const Nanoseconds ping_every = shorter / kPingsPerTimeout;
-  const Nanoseconds heard = std::max(link_->last_received(), inbound_.last_arrival());
+  const Nanoseconds heard = last_heard();
   if (now - heard > timeout) {
     fail({StatusCode::kPeerLost,
           fmt::format("silent for {} ms (peer_timeout_ms): its process is stopped, its host is "

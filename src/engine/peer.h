@@ -28,6 +28,8 @@ class Peer {
   void join(std::unique_ptr<FrameStream> link, const PeerLimits& limits);
   // Ends everything, for the reason given; tells the other end. Only the first call counts.
   void fail(const Status& status);
+  // The channels on which the other end may still be receiving are aborted, too.
+  void stop_lingering();
 
   void enqueue(std::uint64_t transfer, Direction direction);
 
@@ -67,6 +69,8 @@ class Peer {
   void doubt(const Status& status, Nanoseconds now);
   void note_flush(IoAnswer answer);
   void fail_transfers();
+  void linger(Nanoseconds now);
+  [[nodiscard]] Nanoseconds last_heard() const;
   [[nodiscard]] bool alive() const { return state_ == State::kReady || state_ == State::kLeaving; }
 
   const Context& context_;
@@ -84,6 +88,8 @@ class Peer {
   Nanoseconds leaving_deadline_ = 0;
   Status doubt_;  // Of the first channel that failed.
   Nanoseconds doubt_deadline_ = 0;
+  bool lingering_ = false;  // Failed, and the other end may not have everything yet.
+  Nanoseconds linger_deadline_ = 0;
 };
 
 }  // namespace sluice

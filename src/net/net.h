@@ -41,6 +41,9 @@ struct Device {
   Delivery delivery = Delivery::kInPlace;
   std::uint64_t largest_chunk = 0;   // bytes
   std::uint32_t most_in_flight = 0;  // chunks per channel
+  // What was reported as sent arrives also when its channel is destroyed before the receiver has
+  // looked. Where not, an engine that closes keeps its channels until the peer has everything.
+  bool sent_survives_close = true;
 };
 
 enum class PostAnswer : std::uint8_t {
@@ -72,8 +75,8 @@ class SendChannel {
   // `bytes` may be 0. `memory` covers the range.
   virtual PostAnswer post(const std::byte* from, std::uint64_t bytes, NetMemory& memory) = 0;
   // Done: the memory may be reused. The receiver need not have the bytes yet, but they are on their
-  // way: abort() and destruction do not stop them, only death or a broken connection does. Only
-  // while something is posted.
+  // way: abort() and destruction do not stop them (unless the Device says so), only death or a
+  // broken connection does. Only while something is posted.
   virtual TestAnswer test_oldest() = 0;
   // Gives up: every posted chunk is reported soon, whatever the peer does.
   virtual void abort() = 0;

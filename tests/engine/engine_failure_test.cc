@@ -14,16 +14,18 @@ namespace {
 
 TEST(EngineFailure, DisconnectCompletesWhatIsInFlightAtBothEnds) {
   Pair pair;
-  std::vector<std::byte> a_memory(32 << 20);
-  std::vector<std::byte> b_memory(32 << 20);
-  const auto send = pair.a.engine->send(pair.b_at_a, {pair.a.add(a_memory), 0, a_memory.size()});
+  std::vector<std::byte> a_memory(64 << 20);
+  std::vector<std::byte> b_memory(64 << 20);
+  const RegionId a_region = pair.a.add(a_memory);
   const RegionId b_region = pair.b.add(b_memory);
+  constexpr std::uint64_t kFirst = 100'000;  // Makes the channels.
+  const auto first = pair.b.engine->recv(pair.a_at_b, {b_region, 0, kFirst});
+  ASSERT_TRUE(pair.finish(*pair.a.engine->send(pair.b_at_a, {a_region, 0, kFirst}), *first));
+  const auto send = pair.a.engine->send(pair.b_at_a, {a_region, 0, a_memory.size()});
   const auto recv = pair.b.engine->recv(pair.a_at_b, {b_region, 0, b_memory.size()});
   const auto never_met = pair.b.engine->recv(pair.a_at_b, {b_region, 0, 10});
-  for (int i = 0; i < 20; ++i) {
-    pair.a.pass();
-    pair.b.pass();
-  }
+  pair.b.pass();
+  for (int i = 0; i < 20; ++i) pair.a.pass();  // As much as sockets and windows hold.
   ASSERT_TRUE(pair.a.engine->disconnect(pair.b_at_a).ok());
   ASSERT_TRUE(pair.finish(*send, *recv));
   ASSERT_TRUE(pair.drive([&] {

@@ -19,8 +19,11 @@ namespace sluice {
 // Long enough for a sanitizer on a busy machine; only a hang reaches it.
 inline constexpr std::chrono::seconds kPatience{60};
 
+// Over the Net that SLUICE_NET names, tcp otherwise.
 inline Options loopback_options() {
-  Options options;
+  auto given = options_from_environment();
+  EXPECT_TRUE(given.ok()) << given.status().to_string();
+  Options options = given.ok() ? given.take() : Options();
   options.listen_host = "127.0.0.1";
   options.channels = 2;
   options.spin_us = 0;

@@ -2,10 +2,12 @@
 // everything wrong that it can do.
 #include <dlfcn.h>
 
+#include <atomic>
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
 #include <ostream>
+#include <thread>
 
 #include "src/base/log.h"
 #include "tests/engine/engine_fixture.h"
@@ -84,6 +86,34 @@ TEST_F(EnginePlugin, ManyChunksLoseNoPageAndKeepTheWindowFull) {
   EXPECT_EQ(after.tests_not_oldest, 0u);
   EXPECT_EQ(after.posts_when_full, 0u);
   EXPECT_EQ(after.violations, 0u);
+}
+
+TEST_F(EnginePlugin, WhatWasSentArrivesAlthoughItsEngineCloses) {
+  constexpr std::size_t kMessage = 200'000;
+  Pair pair(plugin_options(16 << 10), plugin_options(16 << 10));
+  std::vector<std::byte> from = random_bytes(kMessage, 3);
+  std::vector<std::byte> into(kMessage);
+  const Slice source{pair.a.add(from), 0, kMessage};
+  const Slice sink{pair.b.add(into), 0, kMessage};
+  const auto first = pair.b.engine->recv(pair.a_at_b, sink);
+  ASSERT_TRUE(pair.finish(*pair.a.engine->send(pair.b_at_a, source), *first));
+  std::fill(into.begin(), into.end(), std::byte{0});
+  const auto received = pair.b.engine->recv(pair.a_at_b, sink);
+  pair.b.pass();
+  const auto sent = pair.a.engine->send(pair.b_at_a, source);
+  ASSERT_TRUE(drive({&pair.a}, [&] { return pair.a.finished(*sent); }));
+  std::atomic<bool> closed = false;
+  std::thread closing([&] {
+    pair.a.engine.reset();
+    closed = true;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // As long as a close could take.
+  const bool finished = drive({&pair.b}, [&] { return pair.b.finished(*received) && closed; });
+  closing.join();
+  ASSERT_TRUE(finished);
+  EXPECT_TRUE(pair.b.done.at(*received).status.ok())
+      << pair.b.done.at(*received).status.to_string();
+  EXPECT_EQ(from, into);
 }
 
 struct Outcome {

@@ -170,11 +170,23 @@ void EngineSim::ask_something(std::size_t index) {
   }
 }
 
+void EngineSim::ask_the_rest() {
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    for (std::size_t j = 0; j < nodes_.size(); ++j) {
+      const Pair& pair = nodes_[i].pairs[j];
+      if (i == j || !running(i) || !pair.known || pair.lost) continue;
+      ask_send(i, j);
+      ask_recv(i, j);
+    }
+  }
+}
+
 void EngineSim::ask_send(std::size_t index, std::size_t peer) {
   Node& node = nodes_[index];
   Pair& pair = node.pairs[peer];
   if (pair.sends_asked == pair.messages.size()) return;
   const Message& message = pair.messages[pair.sends_asked];
+  const std::size_t used = node.used;
   Ask ask;
   ask.message = pair.sends_asked;
   ask.sending = true;
@@ -185,6 +197,7 @@ void EngineSim::ask_send(std::size_t index, std::size_t peer) {
   const auto id = node.engine->send(pair.peer, {node.region, ask.offset, ask.length});
   if (!id.ok()) {
     if (!may_fail(index, peer)) violation("send refused: " + id.status().to_string());
+    node.used = used;
     return;
   }
   ask.id = *id;
@@ -198,6 +211,7 @@ void EngineSim::ask_recv(std::size_t index, std::size_t peer) {
   Pair& pair = node.pairs[peer];
   const std::vector<Message>& messages = nodes_[peer].pairs[index].messages;
   if (pair.recvs_asked == messages.size()) return;
+  const std::size_t used = node.used;
   Ask ask;
   ask.message = pair.recvs_asked;
   ask.peer = peer;
@@ -206,6 +220,7 @@ void EngineSim::ask_recv(std::size_t index, std::size_t peer) {
   const auto id = node.engine->recv(pair.peer, {node.region, ask.offset, ask.length});
   if (!id.ok()) {
     if (!may_fail(index, peer)) violation("recv refused: " + id.status().to_string());
+    node.used = used;
     return;
   }
   ask.id = *id;
@@ -356,6 +371,8 @@ void EngineSim::turn() {
     worked = drive(index) || worked;
     poll(index);
   }
+  // Time may pass in large steps only when nothing is left to ask for.
+  if (!worked && draw(4) == 0) ask_the_rest();
   if (!worked || draw(4) == 0) advance_time();
   maybe_do_fault();
   maybe_undo_fault();

@@ -108,6 +108,7 @@ class EngineSim {
   void turn();
   void advance_time();
   void ask_something(std::size_t index);
+  void ask_the_rest();  // Of every pair the next send and the next receive.
   void ask_send(std::size_t index, std::size_t peer);
   void ask_recv(std::size_t index, std::size_t peer);
   bool drive(std::size_t index);

@@ -156,6 +156,7 @@ void SimLink::abort(Side side) {
   End& end = ends_[side];
   if (end.aborted) return;
   end.aborted = true;
+  if (side == kSender && world_.options().close_loses) way_lost_ = true;
   fail_soon(end, Status(StatusCode::kClosed, "channel aborted by its owner"));
 }
 
@@ -171,6 +172,7 @@ void SimLink::close(Side side) {
   }
   end.open = false;
   end.net = nullptr;
+  if (side == kSender && world_.options().close_loses) way_lost_ = true;
   fail_now(end, Status(StatusCode::kClosed, "channel closed"));
   world_.wake(id(), world_.now());
 }

@@ -22,6 +22,7 @@ SimNet::SimNet(SimWorld& world, SimHost host)
   device.delivery = options.delivery;
   device.largest_chunk = options.largest_chunk;
   device.most_in_flight = options.most_in_flight;
+  device.sent_survives_close = !options.close_loses;
   devices_.push_back(device);
 }
 

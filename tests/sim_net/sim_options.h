@@ -23,6 +23,7 @@ struct SimOptions {
   std::uint32_t buffered_chunks = 2;  // A send may be Done before its receive is posted: so many.
   bool poll_only = false;             // No wake_fd; a channel moves only while it is tested.
   bool late_wake = false;             // wake_fd as late as the contract allows.
+  bool close_loses = false;           // What is on the way when its sender closes does not arrive.
 
   // Delivery.
   Delivery delivery = Delivery::kInPlace;

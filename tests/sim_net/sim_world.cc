@@ -22,6 +22,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.buffered_chunks = static_cast<std::uint32_t>(draw(5));
   options.poll_only = draw(4) == 0;
   options.late_wake = draw(2) == 0;
+  options.close_loses = draw(3) == 0;
   options.delivery = draw(2) == 0 ? Delivery::kInPlace : Delivery::kFragments;
   options.pool_bytes = (5 + draw(16)) << 20;
   options.page_bytes = 4096u << draw(2);

@@ -109,6 +109,9 @@ Status PluginNet::add_devices() {
     // unpacks in it.
     device.host_memory = unpacks || (properties.pointer_support & nccl_abi::kPointerHost) != 0;
     device.cuda_memory = !unpacks && (properties.pointer_support & nccl_abi::kPointerCuda) != 0;
+    // GPUDirect-TCPX fails the receiver when the sender closes before it has read the
+    // announcements (`sluice probe`, case sender-closes); NCCL never does.
+    device.sent_survives_close = false;
     device.delivery = unpacks ? Delivery::kFragments : Delivery::kInPlace;
     device.largest_chunk = largest_chunk_of(properties, plugin_.dynamic_chunk_bytes);
     device.most_in_flight = context_.window;
