@@ -11,6 +11,7 @@ using Action = std::function<int()>;
 
 // Each adds a subcommand to `parent`, which sets `action` when it is chosen. Both must outlive the
 // parsing.
+void add_doctor_command(CLI::App& parent, Action& action);
 void add_env_command(CLI::App& parent, Action& action);
 void add_settings_command(CLI::App& parent, Action& action);
 void add_probe_command(CLI::App& parent, Action& action);

@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   sluice::tools::add_probe_command(app, action);
   sluice::tools::add_settings_command(app, action);
   sluice::tools::add_topo_command(app, action);
+  sluice::tools::add_doctor_command(app, action);
   sluice::tools::add_env_command(app, action);
   sluice::tools::wrap_help(app);
   try {
