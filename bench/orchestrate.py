@@ -2,7 +2,7 @@
 """Compares the two designs for a node of several GPUs: `sluice orchestrate` (all engines in one
 process) and `sluice perf multi` (a process each), on loopback, with engines of host memory.
 
-    python3 bench/orchestrate.py [--build build] [--rounds 5] [--engines 4] [--json FILE]
+    python3 bench/orchestrate.py [--build build] [--rounds 5] [--engines 4] [--json FILE] ...
 
 Rounds are interleaved, in an order that rotates; medians are compared. The exit status is 0 when
 everything could be measured, whether or not the bar was reached.
@@ -52,13 +52,16 @@ def main():
     parser.add_argument("--channels", type=int, default=1)
     parser.add_argument("--size", default="64K,1M,64M")
     parser.add_argument("--phase-ms", type=int, default=1000)
+    parser.add_argument("--pairs", type=int, choices=(1, 2), default=2,
+                        help="1: only the designs that use the fewest threads")
     parser.add_argument("--json")
     options = parser.parse_args()
     sluice = os.path.join(options.build, "bin", "sluice")
     if not os.access(sluice, os.X_OK):
         sys.exit(f"{sluice} is missing: build first (make build)")
 
-    names = list(DESIGNS)
+    pairs = PAIRS[:options.pairs]
+    names = [name for name in DESIGNS if options.pairs > 1 or name in pairs[0]]
     figures = {name: {} for name in names}
     for number in range(options.rounds):
         for name in names[number % len(names):] + names[:number % len(names)]:
@@ -71,7 +74,7 @@ def main():
     for name in names:
         for size, (rate, cpu) in medians[name].items():
             print(f"{name:30} {size:>9} bytes  {rate:6.2f} GB/s  {cpu:6.3f} CPU-s/GB")
-    for one, other in PAIRS:
+    for one, other in pairs:
         for size in medians[one]:
             rate = medians[one][size][0] / medians[other][size][0]
             cpu = medians[one][size][1] / medians[other][size][1]
