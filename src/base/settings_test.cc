@@ -222,6 +222,7 @@ TEST(Settings, EnvironmentSourceIsTheNameThatDecides) {
 TEST(Settings, UnknownEnvironmentIsFound) {
   EXPECT_THAT(unknown_environment(), IsEmpty());
   const ScopedEnvironment known("SLUICE_PERF_SIZE", "8");
+  const ScopedEnvironment of_tests("SLUICE_STANDIN_FAULT", "stall");
   EXPECT_THAT(unknown_environment(), IsEmpty());
   const ScopedEnvironment typo("SLUICE_CHANELS", "2");
   EXPECT_THAT(unknown_environment(),

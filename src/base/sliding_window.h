@@ -58,6 +58,8 @@ class SlidingWindow {
   // is being unpacked. Each only when the count above is not 0.
   Chunk& oldest_posted() { return stage(waiting_to_arrive(), arrived_); }
   Chunk& oldest_arrived() { return stage(waiting_to_unpack(), unpacking_); }
+  const Chunk& oldest_posted() const { return stage(waiting_to_arrive(), arrived_); }
+  const Chunk& oldest_arrived() const { return stage(waiting_to_unpack(), unpacking_); }
   Chunk& oldest_unpacking() { return stage(waiting_to_release(), released_); }
 
   // Visits what has arrived and is not being unpacked, oldest first.
@@ -95,6 +97,10 @@ class SlidingWindow {
 
  private:
   Chunk& at(std::uint64_t position) { return ring_[position % kCapacity]; }
+  const Chunk& stage(std::uint32_t waiting, std::uint64_t position) const {
+    SLUICE_CHECK(waiting > 0, "nothing at this stage");
+    return ring_[position % kCapacity];
+  }
   Chunk& stage(std::uint32_t waiting, std::uint64_t position) {
     SLUICE_CHECK(waiting > 0, "nothing at this stage");
     return at(position);

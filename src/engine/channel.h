@@ -27,6 +27,11 @@ class OutboundChannel {
   // Only when not full(). `memory` is nullptr: through staging.
   PostAnswer post(std::uint64_t transfer, const std::byte* from, std::uint64_t bytes,
                   NetMemory* memory);
+  // Roughly: as if all were as long as the oldest.
+  [[nodiscard]] std::uint64_t bytes_in_net() const {
+    const std::uint32_t chunks = window_.waiting_to_unpack();
+    return chunks == 0 ? 0 : chunks * window_.oldest_arrived().bytes;
+  }
   // Hands to the Net what has been packed; returns how many chunks.
   std::size_t post_packed();
   // Asks the Net about the oldest chunk alone. kReleased: its place is free and `transfer` is whose
@@ -77,6 +82,12 @@ class InboundChannel {
   }
   // `memory` is nullptr: through staging.
   void announce(std::uint64_t transfer, std::byte* into, std::uint64_t bytes, NetMemory* memory);
+
+  // Roughly: as if all were as long as the oldest.
+  [[nodiscard]] std::uint64_t bytes_in_net() const {
+    const std::uint32_t chunks = window_.waiting_to_arrive();
+    return chunks == 0 ? 0 : chunks * window_.oldest_posted().bytes;
+  }
 
   // The four steps; each returns steps taken. A failure shows in failure() and failed().
   std::size_t reap_posted(UnpackBatch& batch);       // test the oldest posted

@@ -19,6 +19,11 @@ constexpr Nanoseconds kCloseLimit = from_ms(1000);
 constexpr std::uint32_t kBlindPasses = 8;
 // Arrivals, and chunks to send, that one pass hands to the Gpu.
 constexpr std::size_t kLargestBatch = 1024;
+// Of an engine while chunks are in the Net; the shortest one if the Net cannot wake it.
+constexpr Nanoseconds kLongestSleep = from_ms(1);
+constexpr Nanoseconds kShortestSleep = from_us(50);
+// What comes faster comes while wait() still spins.
+constexpr std::uint64_t kBytesPerNanosecond = 8;
 
 wire::Limits limits_of(const Options& options, const Context& context, const Net& net,
                        const std::string& name) {
@@ -358,16 +363,22 @@ std::size_t EngineImpl::poll_peers(std::span<PeerEvent> out) {
 Nanoseconds EngineImpl::sleep_limit(Nanoseconds now) {
   // Nothing wakes us when a Gpu is done, and it soon is.
   if (batch_.pending(*gpu_) || packs_.pending(*gpu_)) return 0;
-  // A Net wakes us when it is worth it; this bounds what one that waits for more can cost, and is
-  // the only way to hear from a Net that has nothing to wake us with.
-  const Nanoseconds in_flight = net_->wake_fd() >= 0 ? from_ms(1) : from_us(50);
-  Nanoseconds limit = std::max<Nanoseconds>(next_time_ - now, 0);
+  const Nanoseconds until_time = std::max<Nanoseconds>(next_time_ - now, 0);
+  bool moves = false;
+  std::uint64_t bytes = 0;
   for (const Peer* peer : live_) {
     if (peer->chunks_in_flight() || peer->making_channels() || peer->failed() || peer->doubted()) {
-      limit = std::min(limit, in_flight);
+      moves = true;
+      bytes += peer->bytes_in_net();
     }
   }
-  return limit;
+  if (!moves) return until_time;
+  // A Net wakes us when it is worth it; this bounds what one that waits for more can cost.
+  if (net_->wake_fd() >= 0) return std::min(until_time, kLongestSleep);
+  // One that cannot is looked at when half of what it has may be through: each look takes a core
+  // from it, which it may need.
+  const auto half = static_cast<Nanoseconds>(bytes / 2 / kBytesPerNanosecond);
+  return std::min(until_time, std::clamp(half, kShortestSleep, kLongestSleep));
 }
 
 EngineImpl::Cadence EngineImpl::cadence_of(const Options& options) {

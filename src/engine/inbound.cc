@@ -289,6 +289,12 @@ void Inbound::abort() {
   for (const auto& channel : channels_) channel->abort();
 }
 
+std::uint64_t Inbound::bytes_in_net() const {
+  std::uint64_t bytes = 0;
+  for (const auto& channel : channels_) bytes += channel->bytes_in_net();
+  return bytes;
+}
+
 bool Inbound::drained() const {
   return small_.empty() && std::all_of(channels_.begin(), channels_.end(),
                                        [](const auto& channel) { return channel->drained(); });

@@ -265,6 +265,12 @@ std::size_t Outbound::drain() {
   return steps;
 }
 
+std::uint64_t Outbound::bytes_in_net() const {
+  std::uint64_t bytes = 0;
+  for (const OutboundChannel& channel : channels_) bytes += channel.bytes_in_net();
+  return bytes;
+}
+
 bool Outbound::drained() const {
   return std::all_of(channels_.begin(), channels_.end(),
                      [](const OutboundChannel& channel) { return channel.empty(); });

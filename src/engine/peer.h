@@ -51,6 +51,9 @@ class Peer {
   // Failed, and the Net has let go of all memory: may be destroyed.
   [[nodiscard]] bool gone() const;
   [[nodiscard]] bool chunks_in_flight() const { return outbound_.busy() || inbound_.busy(); }
+  [[nodiscard]] std::uint64_t bytes_in_net() const {  // Roughly.
+    return outbound_.bytes_in_net() + inbound_.bytes_in_net();
+  }
   // Its stream may be read: frames that come are handled.
   [[nodiscard]] bool listens() const { return state_ == State::kReady && !paused_; }
   [[nodiscard]] bool making_channels() const {

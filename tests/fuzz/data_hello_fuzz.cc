@@ -1,5 +1,7 @@
-// What strangers may send to the data port, and handles that come from a peer.
+// What strangers may send to the data port, what chunks say on it, and handles that come from a
+// peer.
 #include <algorithm>
+#include <cstdlib>
 
 #include "src/net/plugin/plugin_handle.h"
 #include "src/net/striped/striped_wire.h"
@@ -8,11 +10,24 @@
 
 namespace sluice::fuzz {
 
+namespace {
+
+void check_chunk_header(std::span<const std::byte, kChunkHeaderBytes> bytes) {
+  ChunkHeader header;
+  if (!decode_chunk_header(bytes, header)) return;
+  const bool within =
+      header.offset <= header.total && header.length <= header.total - header.offset;
+  if (!within) std::abort();
+}
+
+}  // namespace
+
 void run(std::span<const std::byte> input) {
   (void)decode_handle(input);
   (void)decode_striped_handle(input);
   (void)unwrap_handle(input, 7, true);
   if (input.size() >= kHelloBytes) (void)decode_hello(input.first<kHelloBytes>());
+  if (input.size() >= kChunkHeaderBytes) check_chunk_header(input.first<kChunkHeaderBytes>());
 }
 
 std::vector<Bytes> seeds() {
@@ -21,7 +36,10 @@ std::vector<Bytes> seeds() {
   const auto hello = encode_hello({random_data_nonce(), 0, 0});
   const auto striped = encode_striped_handle({4, {random_data_nonce(), *address, 0}});
   const auto wrapped = wrap_handle({}, 7);
-  return {Bytes(striped.begin(), striped.end()), Bytes(wrapped.begin(), wrapped.end()),
+  std::array<std::byte, kChunkHeaderBytes> chunk;
+  encode_chunk_header({1000, 3, 5000, 6000}, chunk);
+  return {Bytes(chunk.begin(), chunk.end()), Bytes(striped.begin(), striped.end()),
+          Bytes(wrapped.begin(), wrapped.end()),
           Bytes(handle.bytes.begin(), handle.bytes.begin() + static_cast<long>(handle.size)),
           Bytes(hello.begin(), hello.end())};
 }
