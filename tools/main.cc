@@ -44,5 +44,6 @@ int main(int argc, char** argv) {
     return sluice::tools::kUsage;
   }
   sluice::tools::catch_stop_signals();
+  sluice::tools::catch_report_signal();
   return action();
 }

@@ -39,6 +39,7 @@ int run(bool serves, const std::string& host) {
 int main(int argc, char** argv) {
   const std::string_view role = argc > 1 ? argv[1] : "";
   catch_stop_signals();
+  catch_report_signal();
   if (role == "server" && argc == 2) return run(true, "");
   if (role == "client" && argc == 3) return run(false, argv[2]);
   return print_usage();

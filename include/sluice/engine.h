@@ -116,6 +116,10 @@ class Engine {
   virtual void disarm() = 0;
   [[nodiscard]] virtual int wake_fd() const = 0;
 
+  // How every peer stands: windows, credits, how long nothing has moved, what that most likely
+  // means and what to try. For people: its lines may change.
+  [[nodiscard]] virtual std::string report() = 0;
+
   // On the engine's thread, whose CPU time it tells.
   [[nodiscard]] virtual EngineCounters counters() const = 0;
 };

@@ -54,7 +54,8 @@ struct Options {
   std::uint32_t spin_us = 100;                // How long wait() polls before it sleeps.
   std::string cadence = "adapt";              // adapt, spin, yield, sleep: how wait() waits.
 
-  std::string log_level = "warning";  // error, warning, info, debug, trace
+  std::uint32_t stall_report_ms = 5000;  // Nothing moved for so long: said in the log. 0: never.
+  std::string log_level = "warning";     // error, warning, info, debug, trace
 };
 
 // One row of the table of settings.

@@ -137,6 +137,10 @@ constexpr Row<Options> kRows[] = {
       "How wait() waits: adapt polls for spin_us and then sleeps; spin and yield never sleep, and "
       "keep the core or offer it to others at every turn; sleep sleeps at once."},
      &Options::cadence},
+    {{"stall_report_ms", "SLUICE_STALL_REPORT_MS", "", "ms", 0, kHourMs, "",
+      "After so long without a chunk moving although some are in flight, the log says how every "
+      "channel stands and what that most likely means; 0 is never."},
+     &Options::stall_report_ms},
     {{"log_level", "SLUICE_LOG_LEVEL", "", "", 0, 0, "error|warning|info|debug|trace",
       "What is logged on stderr; debug tells of every chunk."},
      &Options::log_level},

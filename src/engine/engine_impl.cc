@@ -284,9 +284,13 @@ std::size_t EngineImpl::move_chunks(Nanoseconds now) {
   bool making_channels = false;
   for (Peer* peer : live_) making_channels = making_channels || peer->making_channels();
   if (making_channels) net_->progress();
-  for (Peer* peer : live_) steps += peer->reap(batch_, now);
+  const auto count = [&](Peer* peer, std::size_t moved) {
+    if (moved > 0) peer->note_moved(now);
+    steps += moved;
+  };
+  for (Peer* peer : live_) count(peer, peer->reap(batch_, now));
   const std::uint64_t ticket = batch_.launch(*gpu_);
-  for (Peer* peer : live_) steps += peer->advance(ticket, now);
+  for (Peer* peer : live_) count(peer, peer->advance(ticket, now));
   if (packs_.launch(*gpu_)) ++steps;
   return steps;
 }
@@ -295,6 +299,7 @@ void EngineImpl::handle_time(Nanoseconds now) {
   next_time_ = bootstrap_.on_time(now);
   for (Peer* peer : live_) next_time_ = std::min(next_time_, peer->on_time(now));
   see_off(now);
+  look_for_stalls(now);
   if (!accepting_) next_time_ = std::min(next_time_, now + from_ms(20));
   if (!leaving_.empty()) next_time_ = std::min(next_time_, now + from_ms(1));
 }

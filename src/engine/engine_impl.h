@@ -58,6 +58,7 @@ class EngineImpl final : public Engine {
   void disarm() override;
   [[nodiscard]] int wake_fd() const override { return control_->wake_fd(); }
   [[nodiscard]] EngineCounters counters() const override;
+  std::string report() override;
 
  private:
   // A connection whose owner is gone and whose last frames are not delivered yet.
@@ -71,6 +72,8 @@ class EngineImpl final : public Engine {
 
   static Cadence cadence_of(const Options& options);
   void stand_down();
+  PeerFacts facts_of(const Peer& peer, Nanoseconds now);
+  void look_for_stalls(Nanoseconds now);
   [[nodiscard]] Nanoseconds spin_end(Nanoseconds start, Nanoseconds end) const;
   Result<TransferId> transfer(Direction direction, PeerId peer, Slice slice);
   Peer* find_peer(PeerId peer);

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstdio>
+#include <string>
 #include <utility>
 
 #include "src/base/settings.h"
 #include "src/gpu/cuda_gpu.h"
 #include "tools/perf/link.h"
+#include "tools/stop.h"
 
 namespace sluice::perf {
 
@@ -49,6 +52,7 @@ Hub::~Hub() = default;
 
 Status Hub::pass(std::chrono::microseconds limit) {
   if (interrupted_()) return {StatusCode::kClosed, "interrupted"};
+  if (reported_ != tools::reports_requested()) report();
   std::array<Completion, 64> completions;
   const std::size_t count = driver_->poll(completions, limit);
   for (std::size_t i = 0; i < count; ++i) {
@@ -60,6 +64,13 @@ Status Hub::pass(std::chrono::microseconds limit) {
   for (std::size_t i = 0; i < happened; ++i) on_peer_event(events[i]);
   if (!retired_.empty()) free_retired();
   return {};
+}
+
+void Hub::report() {
+  reported_ = tools::reports_requested();
+  std::string text;
+  driver_->run([&](Engine& engine) { text = engine.report(); });
+  std::fputs(text.c_str(), stderr);
 }
 
 void Hub::on_peer_event(const PeerEvent& event) {

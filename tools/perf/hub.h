@@ -64,12 +64,14 @@ class Hub {
   void detach(PeerId peer) { links_.erase(peer); }
   void on_peer_event(const PeerEvent& event);
   void free_retired();
+  void report();
 
   std::unique_ptr<Gpu> gpu_;     // Whose memory is allocated; nullptr: none.
   std::vector<Region> retired_;  // Freed after the engine is gone: declared before it.
   std::unique_ptr<Driver> driver_;
   std::function<bool()> interrupted_;
   std::uint32_t share_;
+  int reported_ = 0;  // Of the reports that were asked for.
   std::deque<PeerEvent> strangers_;
   std::unordered_map<PeerId, Link*> links_;
 };
