@@ -16,6 +16,7 @@
 
 #include "src/net/plugin/abi.h"
 #include "tests/tcpx_standin/connection.h"
+#include "tests/tcpx_standin/current_device.h"
 #include "tests/tcpx_standin/data_socket.h"
 #include "tests/tcpx_standin/knobs.h"
 #include "tests/tcpx_standin/owner.h"
@@ -71,6 +72,8 @@ class TcpxComm {
   ResultCode close();
 
   [[nodiscard]] Side side() const { return side_; }
+  // Current where the comm was made.
+  [[nodiscard]] int device() const { return device_; }
   [[nodiscard]] const Knobs& knobs() const { return knobs_; }
 
   // One per entry of the caller, to find two at once.
@@ -113,6 +116,7 @@ class TcpxComm {
   void complain_at_every_test() const;
 
   const Side side_;
+  const int device_ = current_device();
   std::shared_ptr<Connection> connection_;  // Until its sockets are ours.
   std::array<Request, kRequests> ring_{};
   std::uint64_t posts_ = 0;  // Tries, for kBusy.

@@ -351,6 +351,17 @@ TEST_F(StrictTest, ViolationsEndTheProcess) {
       "outside its registration");
 }
 
+TEST_F(StrictTest, AnotherCurrentDeviceIsFound) {
+  Traffic traffic;
+  const Pages pages(4096);
+  EXPECT_DEATH(
+      {
+        const Variable device("SLUICE_STANDIN_CURRENT_DEVICE", "1");
+        traffic.pair.reg(traffic.pair.recv_comm, pages);
+      },
+      "another CUDA device current");
+}
+
 TEST_F(StrictTest, TwoThreadsInOneCommAreFound) {
   EXPECT_DEATH(
       {

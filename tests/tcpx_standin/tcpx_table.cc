@@ -21,6 +21,7 @@ constexpr std::size_t kPageBytes = 4096;
 
 struct ListenComm {
   Knobs knobs;
+  int device = current_device();
   std::shared_ptr<const Connection::Ports> ports;
   std::shared_ptr<Connection> connection;  // Since the first accept.
   bool answered = false;
@@ -156,6 +157,9 @@ ResultCode accept(void* listen_comm, void** recv_comm, DeviceHandle** device_han
   const Connection::State state = comm.connection->state();
   if (state == Connection::State::kMaking) return ResultCode::kSuccess;
   comm.answered = true;
+  if (comm.device != current_device()) {
+    violation(comm.knobs.strict, "accept with another CUDA device current than at listen");
+  }
   if (state == Connection::State::kFailed) return ResultCode::kInternalError;
   auto recv = std::make_unique<TcpxRecv>(std::move(comm.connection), comm.knobs);
   recv->fill(device_handle == nullptr ? nullptr : *device_handle);
@@ -173,12 +177,16 @@ ResultCode close_listen(void* listen_comm) {
   return ResultCode::kSuccess;
 }
 
-ResultCode reg_mr(void*, void* data, int size, int type, void** memory_handle) {
+ResultCode reg_mr(void* comm, void* data, int size, int type, void** memory_handle) {
   if (type == nccl_abi::kPointerCuda && reinterpret_cast<std::uintptr_t>(data) % kPageBytes != 0) {
     SLUICE_STANDIN_LOG(kWarn, "address %p is not aligned to 4096 bytes", data);
     return ResultCode::kInternalError;
   }
   if (size < 0) return ResultCode::kInternalError;
+  const auto& of = *static_cast<const TcpxComm*>(comm);
+  if (type == nccl_abi::kPointerCuda && of.device() != current_device()) {
+    violation(of.knobs().strict, "regMr with another CUDA device current than the comm's");
+  }
   auto* registration =
       new Registration{static_cast<std::byte*>(data), static_cast<std::size_t>(size), type};
   ++Owner::get().counters.open_registrations;
