@@ -1,8 +1,11 @@
 // The subcommands, a file each: every one adds itself to the command line.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace sluice::tools {
 

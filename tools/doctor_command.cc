@@ -1,4 +1,5 @@
 // `sluice doctor`
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <string>

@@ -18,19 +18,6 @@ std::uint32_t default_engines() {
 
 }  // namespace
 
-void add_engine_options(CLI::App& app, SettingOptions& settings, EngineChoice& choice) {
-  settings.leave_out("gpu");
-  app.add_option("--gpus", choice.gpus, "An engine for each of these GPUs: all, or 0,1,...")
-      ->type_name("LIST");
-  app.add_option("--engines", choice.engines,
-                 "So many engines of host memory; by default one a core, where there is no GPU")
-      ->type_name("N")
-      ->check(CLI::Range(1u, perf::Ensemble::kMostMembers))
-      ->excludes("--gpus");
-  app.add_option("--map", choice.map, "Which NIC is near which GPU, if you know better: gpu0=eth1")
-      ->type_name("MAP");
-}
-
 Result<std::vector<EnginePlace>> choose_engines(const EngineChoice& choice) {
   // Without a tree the engines run anywhere.
   const Result<Machine> read = read_machine("/sys");

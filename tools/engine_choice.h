@@ -1,7 +1,6 @@
 // The options of commands that use several engines, and the engines they come to.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -9,6 +8,10 @@
 #include "sluice/status.h"
 #include "src/orchestrator/engine_place.h"
 #include "tools/command_line.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace sluice::tools {
 

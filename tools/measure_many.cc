@@ -84,19 +84,6 @@ Status write_results(std::string_view command, const Target& target, const InFor
 
 }  // namespace
 
-void add_many_options(CLI::App& app, SettingOptions& settings, ManyOptions& options) {
-  settings.leave_out("channels");
-  app.add_option("--channels", options.channels,
-                 "Channels of each engine, 1 to 64; several numbers are measured one after the "
-                 "other")
-      ->type_name("LIST");
-  app.add_option("--plot", options.plot,
-                 "Draw what all engines reach against channels into this SVG, with gnuplot")
-      ->type_name("FILE");
-  add_plan_options(app, settings, options.measure);
-  add_engine_options(app, settings, options.engines);
-}
-
 int measure_many(std::string_view command, const Target& target, const InForce& in_force,
                  const ManyOptions& options, const std::vector<EnginePlace>& places,
                  const StartMembers& start) {

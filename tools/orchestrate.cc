@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <map>
 #include <utility>
 
 #include "src/base/cores.h"
@@ -15,9 +14,6 @@
 
 namespace sluice::tools {
 namespace {
-
-const std::map<std::string, Drive> kDrives{
-    {"own", Drive::kOwn}, {"one", Drive::kOne}, {"caller", Drive::kCaller}};
 
 Memory memory_at(const EnginePlace& place) {
   return place.gpu >= 0 ? Memory::kCuda : Memory::kHost;
@@ -104,15 +100,6 @@ void say_hello(const Options& engine, const std::vector<EnginePlace>& places, Dr
 }
 
 }  // namespace
-
-void add_drive_option(CLI::App& app, Drive& drive) {
-  app.add_option_function<std::string>(
-         "--threads", [&drive](const std::string& word) { drive = kDrives.at(word); },
-         "Who drives the engines: caller, a thread each that uses the engine too (the default, as "
-         "in `sluice perf`); own, a ProgressThread each; one, a single progress thread for all")
-      ->type_name("caller|own|one")
-      ->check(CLI::IsMember({"caller", "own", "one"}));
-}
 
 const char* to_string(Drive drive) {
   if (drive == Drive::kOwn) return "own";

@@ -1,4 +1,5 @@
 // `sluice orchestrate`
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 

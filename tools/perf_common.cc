@@ -34,19 +34,6 @@ std::string headline(std::string_view command, const Target& target, const InFor
       format_bytes(options.chunk_bytes), options.window);
 }
 
-void add_end_options(CLI::App& app, SettingOptions& settings, EndOptions& options) {
-  settings.leave_out("gpu");
-  app.add_option("--gpu", options.gpu, "Measure the memory of this GPU")
-      ->type_name("N")
-      ->check(CLI::Range(0, 1023));
-  app.add_flag("--progress-thread", options.progress_thread,
-               "Drive the engine on a thread of its own instead of the main thread");
-  app.add_option("--cores", options.cores,
-                 "Run on these cores alone, such as 0-3,8: those of the "
-                 "NIC's NUMA node (sluice topo)")
-      ->type_name("LIST");
-}
-
 perf::Threading threading_of(const EndOptions& options) {
   return options.progress_thread ? perf::Threading::kProgressThread : perf::Threading::kCaller;
 }
@@ -61,27 +48,6 @@ Options engine_options(const InForce& in_force, const EndOptions& options, Memor
   Options engine = in_force.options();
   if (memory == Memory::kCuda) engine.gpu = fmt::format("{}", options.gpu);
   return engine;
-}
-
-void add_plan_options(CLI::App& app, SettingOptions& settings, MeasureOptions& options) {
-  settings.add("--size", "perf_size");
-  settings.add("--iterations", "perf_iterations");
-  settings.add("--warmup", "perf_warmup");
-  settings.add("--depth", "perf_depth");
-  settings.add("--phase-ms", "perf_phase_ms");
-  settings.add("--verify", "perf_verify");
-  settings.add("--chunk,--chunk-bytes", "chunk_bytes");
-  settings.add("--window", "window");
-  app.add_flag("--both-directions", options.both_directions,
-               "Send and receive at once in the bandwidth phase; GB/s is the sum");
-  app.add_option("--json", options.json, "Write the results to this file")->type_name("FILE");
-}
-
-void add_measure_options(CLI::App& app, SettingOptions& settings, MeasureOptions& options) {
-  add_plan_options(app, settings, options);
-  add_end_options(app, settings, options.end);
-  app.add_option("--ensemble-fd", options.ensemble_fd)->group("");
-  app.add_option("--member", options.member)->group("");
 }
 
 Result<InForce> settings_in_force(const SettingOptions& settings) {

@@ -2,7 +2,6 @@
 // a server with its table, progress bar and JSON.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
@@ -11,6 +10,10 @@
 #include "tools/perf/client.h"
 #include "tools/perf/plan.h"
 #include "tools/perf/result.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace sluice::tools {
 

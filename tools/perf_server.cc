@@ -1,4 +1,5 @@
 // `sluice perf server`
+#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "tools/commands.h"

@@ -1,6 +1,7 @@
 // `sluice perf sweep`
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <memory>
