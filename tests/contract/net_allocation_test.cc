@@ -14,7 +14,7 @@ TEST_P(NetContract, NoAllocationPerChunk) {
   make_channel(stream.sender, stream.receiver);
   ASSERT_FALSE(HasFatalFailure());
   run(stream);  // What is allocated once has been by now.
-  stream.more(10'000);
+  stream.more(3000);
   set_log_level(LogLevel::kError);  // Plugins warn now and then; that is not per chunk.
   const CountedAllocations counted;
   const bool finished = soon([&] {

@@ -27,6 +27,8 @@ inline Options loopback_options() {
   options.listen_host = "127.0.0.1";
   options.channels = 2;
   options.spin_us = 0;
+  // Both ends are driven by one thread: a machine that stalls must not look like a silent peer.
+  options.peer_timeout_ms = 60'000;
   return options;
 }
 

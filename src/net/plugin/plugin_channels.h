@@ -55,6 +55,7 @@ class PluginComm {
   CommRef ref_;
   Status failure_;
   Nanoseconds waiting_since_ = 0;  // 0: something has moved.
+  Nanoseconds last_look_ = 0;
   std::uint32_t tests_ = 0;
   std::uint32_t held_ = 0;
 };

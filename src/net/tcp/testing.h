@@ -22,10 +22,10 @@
 
 namespace sluice::testing {
 
-// Calls `done` until it says true. False after 20 seconds: a test fails instead of hanging.
+// Calls `done` until it says true. False after two minutes: a test fails instead of hanging.
 template <typename Done>
 bool eventually(Done done) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(2);
   while (!done()) {
     if (std::chrono::steady_clock::now() > end) return false;
     std::this_thread::yield();
