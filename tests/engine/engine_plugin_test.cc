@@ -243,8 +243,14 @@ TEST_P(EnginePluginStall, TheLogSaysByItselfHowThingsStandAndWhatThatMeans) {
   std::vector<std::byte> into(kMessage);
   ASSERT_TRUE(pair.b.engine->recv(pair.a_at_b, {pair.b.add(into), 0, kMessage}).ok());
   ASSERT_TRUE(pair.a.engine->send(pair.b_at_a, {pair.a.add(from), 0, kMessage}).ok());
-  EXPECT_TRUE(pair.drive([&] { return log_.find(GetParam().means) != std::string::npos; })) << log_;
-  EXPECT_NE(log_.find("with the Net, the oldest tested"), std::string::npos) << log_;
+  // Asked again and again: a machine that stalls makes any peer look silent for a moment.
+  const auto says = [](Host& host, const char* part) {
+    return host.engine->report().find(part) != std::string::npos;
+  };
+  EXPECT_TRUE(pair.drive([&] {
+    return log_.find("with the Net, the oldest tested") != std::string::npos &&
+           (says(pair.a, GetParam().means) || says(pair.b, GetParam().means));
+  })) << log_;
   pair.a.engine.reset();
   pair.b.engine.reset();
 }
