@@ -2,13 +2,17 @@
 // a command ends.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "sluice/status.h"
 #include "tools/in_force.h"
+
+namespace CLI {
+class App;
+class ParseError;
+}  // namespace CLI
 
 namespace sluice::tools {
 

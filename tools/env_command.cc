@@ -1,6 +1,7 @@
 // `sluice env`: what a kind of machine needs in the environment, for `eval` or a file to source.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <string>

@@ -27,9 +27,12 @@ int main(int argc, char** argv) {
   sluice::tools::add_perf_server_command(*perf, action);
   sluice::tools::add_perf_client_command(*perf, action);
   sluice::tools::add_perf_sweep_command(*perf, action);
+  sluice::tools::add_perf_multi_command(*perf, action);
+  sluice::tools::add_orchestrate_command(app, action);
   sluice::tools::add_probe_command(app, action);
   sluice::tools::add_settings_command(app, action);
   sluice::tools::add_topo_command(app, action);
+  sluice::tools::add_doctor_command(app, action);
   sluice::tools::add_env_command(app, action);
   sluice::tools::wrap_help(app);
   try {
@@ -41,5 +44,6 @@ int main(int argc, char** argv) {
     return sluice::tools::kUsage;
   }
   sluice::tools::catch_stop_signals();
+  sluice::tools::catch_report_signal();
   return action();
 }

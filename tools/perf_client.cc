@@ -1,4 +1,5 @@
 // `sluice perf client`
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 

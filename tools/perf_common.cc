@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
+#include "src/base/cores.h"
 #include "src/base/settings.h"
 #include "tools/perf/machine.h"
 #include "tools/perf/memory.h"
@@ -14,33 +16,22 @@
 #include "tools/stop.h"
 
 namespace sluice::tools {
-namespace {
-
 void print(const std::string& line) {
   std::printf("%s\n", line.c_str());
   std::fflush(stdout);
 }
 
-std::string headline(const Target& target, const InForce& in_force, const perf::Plan& plan,
-                     Memory memory) {
+void say_that_it_waits() { std::fputs("waiting: the server has another client\n", stderr); }
+
+std::string headline(std::string_view command, const Target& target, const InForce& in_force,
+                     const perf::Plan& plan, std::string_view memory) {
   const Options& options = in_force.options();
   return fmt::format(
-      "sluice perf: to {} over {}, {} memory, {}, chunk {}, window {}\n"
+      "sluice {}: to {} over {}, {} memory, {}, chunk {}, window {}\n"
       "GB are 1e9 bytes, latency is half of a round trip, CPU that of both ends\n",
-      target.name, options.net, perf::to_string(memory),
+      command, target.name, options.net, memory,
       plan.both_directions ? "both directions at once" : "one direction",
       format_bytes(options.chunk_bytes), options.window);
-}
-
-}  // namespace
-
-void add_end_options(CLI::App& app, SettingOptions& settings, EndOptions& options) {
-  settings.leave_out("gpu");
-  app.add_option("--gpu", options.gpu, "Measure the memory of this GPU")
-      ->type_name("N")
-      ->check(CLI::Range(0, 1023));
-  app.add_flag("--progress-thread", options.progress_thread,
-               "Drive the engine on a thread of its own instead of the main thread");
 }
 
 perf::Threading threading_of(const EndOptions& options) {
@@ -57,21 +48,6 @@ Options engine_options(const InForce& in_force, const EndOptions& options, Memor
   Options engine = in_force.options();
   if (memory == Memory::kCuda) engine.gpu = fmt::format("{}", options.gpu);
   return engine;
-}
-
-void add_measure_options(CLI::App& app, SettingOptions& settings, MeasureOptions& options) {
-  settings.add("--size", "perf_size");
-  settings.add("--iterations", "perf_iterations");
-  settings.add("--warmup", "perf_warmup");
-  settings.add("--depth", "perf_depth");
-  settings.add("--phase-ms", "perf_phase_ms");
-  settings.add("--verify", "perf_verify");
-  settings.add("--chunk,--chunk-bytes", "chunk_bytes");
-  settings.add("--window", "window");
-  app.add_flag("--both-directions", options.both_directions,
-               "Send and receive at once in the bandwidth phase; GB/s is the sum");
-  app.add_option("--json", options.json, "Write the results to this file")->type_name("FILE");
-  add_end_options(app, settings, options.end);
 }
 
 Result<InForce> settings_in_force(const SettingOptions& settings) {
@@ -93,6 +69,22 @@ Status prefer_client_settings(InForce& in_force) {
   return in_force.prefer("log_level", "error", "default of clients");
 }
 
+Result<std::vector<std::uint32_t>> parse_channels(std::string_view list) {
+  std::vector<std::uint32_t> result;
+  while (true) {
+    const std::size_t end = std::min(list.find(','), list.size());
+    Options checked;
+    Status status = set_option(checked, "channels", list.substr(0, end));
+    if (status.ok() && checked.channels == 0) {
+      status = {StatusCode::kInvalidArgument, "channels: 0 is out of range, legal are 1 to 64"};
+    }
+    if (!status.ok()) return status;
+    result.push_back(checked.channels);
+    if (end == list.size()) return result;
+    list.remove_prefix(end + 1);
+  }
+}
+
 Result<Target> make_target(const std::string& host, const InForce& in_force) {
   const std::uint16_t port = in_force.perf().perf_port;
   Result<std::string> address = make_address(host, port, in_force.options().token);
@@ -104,18 +96,31 @@ Status measure(const Target& target, const InForce& in_force, const MeasureOptio
                bool with_header, std::vector<perf::ResultRow>& rows) {
   const Result<perf::Plan> plan = perf::make_plan(in_force.perf(), options.both_directions);
   if (!plan.ok()) return plan.status();
+  if (Status status = run_on_cores(options.end.cores); !status.ok()) return status;
+  std::unique_ptr<perf::Ensemble> ensemble;
+  if (options.ensemble_fd >= 0) {
+    auto joined = perf::Ensemble::join(options.ensemble_fd);
+    if (!joined.ok()) return joined.status();
+    end_with_parent();
+    ensemble = joined.take();
+  }
+  const bool alone = ensemble == nullptr;  // Otherwise the parent shows what was measured.
   const Memory memory = memory_of(options.end);
-  perf::ProgressBar bar(2 * plan->sizes.size(), perf::stderr_is_terminal());
-  auto client = perf::Client::connect(
-      {.engine = engine_options(in_force, options.end, memory),
-       .threading = threading_of(options.end),
-       .memory = memory,
-       .address = target.address,
-       .server = target.name,
-       .interrupted = stop_requested,
-       .on_busy_server = [] { std::fputs("waiting: the server has another client\n", stderr); }});
+  perf::ProgressBar bar(2 * plan->sizes.size(), alone && perf::stderr_is_terminal());
+  auto client = perf::Client::connect({.engine = engine_options(in_force, options.end, memory),
+                                       .threading = threading_of(options.end),
+                                       .ensemble = ensemble.get(),
+                                       .member = options.member,
+                                       .memory = memory,
+                                       .address = target.address,
+                                       .server = target.name,
+                                       .interrupted = stop_requested,
+                                       .on_busy_server = say_that_it_waits});
   if (!client.ok()) return client.status();
-  if (with_header) print(headline(target, in_force, *plan, memory) + perf::table_header());
+  if (with_header && alone) {
+    print(headline("perf", target, in_force, *plan, perf::to_string(memory)) +
+          perf::table_header());
+  }
   for (const std::uint64_t size : plan->sizes) {
     Result<perf::ResultRow> row = (*client)->measure(size, *plan, [&](perf::Phase phase) {
       bar.step(fmt::format("{} {}", format_bytes(size),
@@ -123,7 +128,8 @@ Status measure(const Target& target, const InForce& in_force, const MeasureOptio
     });
     bar.clear();
     if (!row.ok()) return row.status();
-    print(perf::table_row(*row));
+    if (alone) print(perf::table_row(*row));
+    if (!alone) ensemble->add_row(options.member, *row);
     rows.push_back(row.take());
   }
   return {};
@@ -134,6 +140,7 @@ int measure_and_report(const Target& target, const InForce& in_force,
   std::vector<perf::ResultRow> rows;
   Status status = measure(target, in_force, options, true, rows);
   if (!status.ok()) return exit_status(status);
+  if (options.ensemble_fd >= 0) return kDone;
   print(perf::verified_line(rows));
   if (!options.json.empty()) {
     status = perf::write_file(

@@ -1,4 +1,5 @@
 // `sluice perf local`
+#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "tools/child_server.h"

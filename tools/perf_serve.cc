@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "src/base/cores.h"
 #include "tools/perf/memory.h"
 #include "tools/perf/server.h"
 #include "tools/perf_common.h"
@@ -16,57 +17,55 @@ namespace {
 // The client decides how many channels it uses; a server that was not told otherwise is no limit.
 constexpr std::uint32_t kMostChannels = 64;
 
-Options server_options(const InForce& in_force, const ServeOptions& options, Memory memory) {
-  Options engine = engine_options(in_force, options.end, memory);
+void say_hello(const Options& engine, Memory memory) {
+  print(fmt::format("sluice perf server: port {} on {}, net {}, at most {} channels, {} memory",
+                    engine.listen_port,
+                    engine.listen_host.empty() ? "all interfaces" : engine.listen_host, engine.net,
+                    engine.channels, perf::to_string(memory)));
+  warn_without_token(engine);
+}
+
+}  // namespace
+
+Options server_options(Options engine, const InForce& in_force, bool announced) {
   if (engine.channels == 0) engine.channels = kMostChannels;
-  if (options.announce_fd < 0) {
+  if (!announced) {
     engine.listen_port = in_force.perf().perf_port;
     if (engine.token.empty()) engine.allow_anyone = 1;
   }
   return engine;
 }
 
-Status announce(int fd, const std::string& address) {
-  const std::string line = address + "\n";
-  const ssize_t written = ::write(fd, line.data(), line.size());
+Status announce(int fd, const std::string& lines) {
+  const ssize_t written = ::write(fd, lines.data(), lines.size());
   ::close(fd);
-  if (written == static_cast<ssize_t>(line.size())) return {};
+  if (written == static_cast<ssize_t>(lines.size())) return {};
   return {StatusCode::kSystem, "whoever started this server does not listen for its address"};
 }
 
-void say(const std::string& line) {
-  std::printf("%s\n", line.c_str());
-  std::fflush(stdout);
+void warn_without_token(const Options& engine) {
+  if (engine.allow_anyone == 0) return;
+  std::fprintf(stderr, "no token is set: anyone who reaches port %u may connect\n",
+               static_cast<unsigned>(engine.listen_port));
 }
-
-void say_hello(const Options& engine, Memory memory) {
-  say(fmt::format("sluice perf server: port {} on {}, net {}, at most {} channels, {} memory",
-                  engine.listen_port,
-                  engine.listen_host.empty() ? "all interfaces" : engine.listen_host, engine.net,
-                  engine.channels, perf::to_string(memory)));
-  if (engine.allow_anyone != 0) {
-    std::fprintf(stderr, "no token is set: anyone who reaches port %u may connect\n",
-                 static_cast<unsigned>(engine.listen_port));
-  }
-}
-
-}  // namespace
 
 int serve(const InForce& in_force, const ServeOptions& options) {
+  if (const Status status = run_on_cores(options.end.cores); !status.ok()) return usage(status);
   const Memory memory = memory_of(options.end);
-  const Options engine = server_options(in_force, options, memory);
-  if (const Status status = validate(engine); !status.ok()) return usage(status);
   const bool quiet = options.announce_fd >= 0;
+  const Options engine =
+      server_options(engine_options(in_force, options.end, memory), in_force, quiet);
+  if (const Status status = validate(engine); !status.ok()) return usage(status);
   auto server = perf::Server::create({.engine = engine,
                                       .threading = threading_of(options.end),
                                       .memory = memory,
                                       .interrupted = stop_requested,
                                       .say = [quiet](const std::string& line) {
-                                        if (!quiet) say(line);
+                                        if (!quiet) print(line);
                                       }});
   if (!server.ok()) return exit_status(server.status());
   if (quiet) {
-    const Status status = announce(options.announce_fd, (*server)->address());
+    const Status status = announce(options.announce_fd, (*server)->address() + "\n");
     if (!status.ok()) return exit_status(status);
   } else {
     say_hello(engine, memory);

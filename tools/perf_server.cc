@@ -1,11 +1,10 @@
 // `sluice perf server`
-#include <signal.h>
-#include <sys/prctl.h>
-
+#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "tools/commands.h"
 #include "tools/perf_common.h"
+#include "tools/stop.h"
 
 namespace sluice::tools {
 namespace {
@@ -14,13 +13,13 @@ struct State {
   explicit State(CLI::App& app) : settings(app) {}
   SettingOptions settings;
   ServeOptions options;
+  bool with_parent = false;  // End when the process that started this one does.
 };
 
 int run(const State& state) {
   const Result<InForce> in_force = settings_in_force(state.settings);
   if (!in_force.ok()) return usage(in_force.status());
-  // A server that another process has started ends with it, also when that one is killed.
-  if (state.options.announce_fd >= 0) ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (state.options.announce_fd >= 0 || state.with_parent) end_with_parent();
   return serve(*in_force, state.options);
 }
 
@@ -42,6 +41,7 @@ void add_perf_server_command(CLI::App& parent, Action& action) {
   app->add_flag("--once", state->options.once,
                 "End after one client, with status 0 if that one ended well");
   app->add_option("--announce-fd", state->options.announce_fd)->group("");
+  app->add_flag("--with-parent", state->with_parent)->group("");
   add_end_options(*app, state->settings, state->options.end);
   state->settings.add_rest();
   app->callback([state, &action] { action = [state] { return run(*state); }; });

@@ -1,6 +1,7 @@
 // `sluice perf sweep`
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -32,22 +33,6 @@ struct State {
   std::string channels = "1,2,4,8";
   std::string plot = "sluice-sweep.svg";
 };
-
-Result<std::vector<std::uint32_t>> parse_channels(std::string_view list) {
-  std::vector<std::uint32_t> result;
-  while (true) {
-    const std::size_t end = std::min(list.find(','), list.size());
-    Options checked;
-    Status status = set_option(checked, "channels", list.substr(0, end));
-    if (status.ok() && checked.channels == 0) {
-      status = {StatusCode::kInvalidArgument, "channels: 0 is out of range, legal are 1 to 64"};
-    }
-    if (!status.ok()) return status;
-    result.push_back(checked.channels);
-    if (end == list.size()) return result;
-    list.remove_prefix(end + 1);
-  }
-}
 
 Status write_results(const State& state, const std::string& title, const InForce& in_force,
                      const std::vector<perf::ResultRow>& rows) {

@@ -47,6 +47,7 @@ int run(std::string_view role, const std::string& host, const std::string& gpu) 
 int main(int argc, char** argv) {
   const std::string_view role = argc > 1 ? argv[1] : "";
   catch_stop_signals();
+  catch_report_signal();
   if (role == "server" && argc == 3) return run(role, "", argv[2]);
   if (role == "client" && argc == 4) return run(role, argv[2], argv[3]);
   return print_usage();

@@ -1,4 +1,5 @@
 // `sluice topo`
+#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
 #include <fstream>

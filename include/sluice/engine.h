@@ -57,6 +57,14 @@ struct PeerEvent {
   std::string name;  // What the peer calls itself, with its address: "gpu0 (10.0.0.2:41234)".
 };
 
+// What driving an engine has cost so far.
+struct EngineCounters {
+  std::uint64_t passes = 0;        // progress(), also those that wait() and arm() make.
+  std::uint64_t empty_passes = 0;  // Of them, those that found nothing to do.
+  std::uint64_t wake_ups = 0;      // Returns from a sleep.
+  std::uint64_t cpu_ns = 0;        // CPU time of the engine's thread, whatever it did.
+};
+
 class Engine {
  public:
   // kInvalidArgument names the option and its range; kUnavailable: the address is in use.
@@ -94,11 +102,26 @@ class Engine {
   virtual std::size_t poll_peers(std::span<PeerEvent> out) = 0;
 
   // Blocks until progress() has something to do, or `limit` has passed, or interrupt() was called:
-  // polls for spin_us, yielding the core, then sleeps. Call it when progress() returned 0 and
-  // there is nothing else to do; never needed for correctness.
+  // polls for spin_us, yielding the core, then sleeps, or as the cadence says. Call it when
+  // progress() returned 0 and there is nothing else to do; never needed for correctness.
   virtual void wait(std::chrono::microseconds limit) = 0;
   // Ends a wait() of now or the next one. The only member that other threads may call.
   virtual void interrupt() = 0;
+
+  // Waiting for several engines at once, or in an event loop of the caller's own, in place of
+  // wait(). arm() says for how long at most to sleep until wake_fd() is readable; 0: not now, there
+  // is work or the cadence does not allow it. After more than 0, disarm() comes before any other
+  // call.
+  virtual std::chrono::microseconds arm() = 0;
+  virtual void disarm() = 0;
+  [[nodiscard]] virtual int wake_fd() const = 0;
+
+  // How every peer stands: windows, credits, how long nothing has moved, what that most likely
+  // means and what to try. For people: its lines may change.
+  [[nodiscard]] virtual std::string report() = 0;
+
+  // On the engine's thread, whose CPU time it tells.
+  [[nodiscard]] virtual EngineCounters counters() const = 0;
 };
 
 // The address of an engine whose host, port and token are known from elsewhere: what a command

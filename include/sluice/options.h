@@ -23,6 +23,7 @@ struct Options {
 
   // Moving bytes.
   std::string net = "tcp";                // Which Net: tcp, plugin, plugin:PATH, plugin:NAME.
+  std::string device;                     // Device of the Net by name; "" is its first.
   std::uint32_t channels = 0;             // Channels per peer and direction; 0: one a core, 2 to 8.
   std::uint64_t chunk_bytes = 512 << 10;  // Largest chunk.
   std::uint32_t window = 16;              // Chunks in flight on a channel.
@@ -51,8 +52,10 @@ struct Options {
   std::uint32_t handshake_timeout_ms = 5000;  // A connection that does not say who it is.
   std::uint32_t peer_timeout_ms = 10000;      // Silence after which a peer counts as lost.
   std::uint32_t spin_us = 100;                // How long wait() polls before it sleeps.
+  std::string cadence = "adapt";              // adapt, spin, yield, sleep: how wait() waits.
 
-  std::string log_level = "warning";  // error, warning, info, debug, trace
+  std::uint32_t stall_report_ms = 5000;  // Nothing moved for so long: said in the log. 0: never.
+  std::string log_level = "warning";     // error, warning, info, debug, trace
 };
 
 // One row of the table of settings.

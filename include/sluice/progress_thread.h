@@ -7,6 +7,8 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "sluice/engine.h"
 
@@ -14,9 +16,18 @@ namespace sluice {
 
 class ProgressThread {
  public:
-  // Takes the engine over and starts the thread. From now on only this object touches it.
-  static Result<std::unique_ptr<ProgressThread>> start(std::unique_ptr<Engine> engine);
-  virtual ~ProgressThread() = default;  // Stops the thread, then destroys the engine.
+  // Takes the engine over and starts the thread, on `cores` as the kernel lists them ("0-3,8"; ""
+  // is wherever the caller may run); the engine's helper threads run there too. From now on only
+  // this object touches the engine. kInvalidArgument: no engine, or no list of cores.
+  static Result<std::unique_ptr<ProgressThread>> start(std::unique_ptr<Engine> engine,
+                                                       const std::string& cores = "");
+  // One thread for several engines, in the order given. Each result may be destroyed alone; the
+  // thread ends with the last.
+  static Result<std::vector<std::unique_ptr<ProgressThread>>> start_shared(
+      std::vector<std::unique_ptr<Engine>> engines, const std::string& cores = "");
+
+  // Takes the engine off the thread, stops that if it has no other, then destroys the engine.
+  virtual ~ProgressThread() = default;
 
   // Runs `call` on the engine's thread and returns once it has run. Inside, every member of Engine
   // but wait() may be used; poll() and poll_peers() would take what the two below hand out. `call`

@@ -56,6 +56,10 @@ constexpr Row<Options> kRows[] = {
       "The Net that moves the bytes: the built-in one, or a NCCL network plugin by path or name; "
       "plugin alone is the one that NCCL would take."},
      &Options::net},
+    {{"device", "SLUICE_DEVICE", "", "", 0, 0, "",
+      "The Device of the Net by name, where a plugin drives several NICs and this engine is to use "
+      "one that is not the first; empty is the first."},
+     &Options::device},
     {{"channels", "SLUICE_CHANNELS", "UCCL_TCPX_NUM_CHANNELS", "", 0, 64, "",
       "Channels per peer and direction: more use more cores and, on a fast NIC, more of its "
       "queues; "
@@ -129,6 +133,14 @@ constexpr Row<Options> kRows[] = {
       "How long wait() polls before it sleeps: waking a sleeping core costs about 60 us, polling "
       "costs that core."},
      &Options::spin_us},
+    {{"cadence", "SLUICE_CADENCE", "", "", 0, 0, "adapt|spin|yield|sleep",
+      "How wait() waits: adapt polls for spin_us and then sleeps; spin and yield never sleep, and "
+      "keep the core or offer it to others at every turn; sleep sleeps at once."},
+     &Options::cadence},
+    {{"stall_report_ms", "SLUICE_STALL_REPORT_MS", "", "ms", 0, kHourMs, "",
+      "After so long without a chunk moving although some are in flight, the log says how every "
+      "channel stands and what that most likely means; 0 is never."},
+     &Options::stall_report_ms},
     {{"log_level", "SLUICE_LOG_LEVEL", "", "", 0, 0, "error|warning|info|debug|trace",
       "What is logged on stderr; debug tells of every chunk."},
      &Options::log_level},

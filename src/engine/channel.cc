@@ -85,7 +85,8 @@ Release OutboundChannel::try_release_oldest(std::uint64_t& transfer) {
                peer_, index_, test == TestAnswer::kFailed ? 1 : 0,
                test == TestAnswer::kDone ? 1 : 0, chunk.bytes, window_.in_flight(),
                window_.limit());
-    if (test == TestAnswer::kPending) return Release::kNotYet;
+    if (test == TestAnswer::kPending) return ++tests_, Release::kNotYet;
+    tests_ = 0;
     transfer = chunk.transfer;
     if (chunk.slot != nullptr) staging_.give_back();
     // A failed chunk has been reported too: its memory is let go and its place is free.
@@ -95,11 +96,26 @@ Release OutboundChannel::try_release_oldest(std::uint64_t& transfer) {
   return failed ? Release::kFailed : answer;
 }
 
+ChannelFacts OutboundChannel::facts() const {
+  return {true,   index_, window_.in_flight(), window_.limit(), window_.waiting_to_unpack(),
+          tests_, 0};
+}
+
 InboundChannel::InboundChannel(const Context& context, std::uint64_t peer, std::uint32_t index)
     : window_(context.window),
       staging_(context.net, context.gpu, context.chunk_bytes, context.staging),
       peer_(peer),
       index_(index) {}
+
+ChannelFacts InboundChannel::facts() const {
+  return {false,
+          index_,
+          window_.in_flight(),
+          window_.limit(),
+          window_.waiting_to_arrive(),
+          tests_,
+          kMostAnnounced - room_for_announced()};
+}
 
 void InboundChannel::announce(std::uint64_t transfer, std::byte* into, std::uint64_t bytes,
                               NetMemory* memory) {
@@ -116,6 +132,7 @@ std::size_t InboundChannel::reap_posted(UnpackBatch& batch) {
                "peer {} recv channel {} test oldest rc {} done {} bytes {} in_flight {}/{}", peer_,
                index_, test == TestAnswer::kFailed ? 1 : 0, test == TestAnswer::kDone ? 1 : 0,
                chunk.bytes, window_.in_flight(), window_.limit());
+    tests_ = test == TestAnswer::kPending ? tests_ + 1 : 0;
     if (test == TestAnswer::kPending) break;
     if (test == TestAnswer::kFailed) {
       fail(net_channel_->failure());

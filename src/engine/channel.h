@@ -8,6 +8,7 @@
 
 #include "src/base/sliding_window.h"
 #include "src/engine/context.h"
+#include "src/engine/report.h"
 #include "src/engine/staging.h"
 #include "src/net/net.h"
 
@@ -32,6 +33,7 @@ class OutboundChannel {
     const std::uint32_t chunks = window_.waiting_to_unpack();
     return chunks == 0 ? 0 : chunks * window_.oldest_arrived().bytes;
   }
+  [[nodiscard]] ChannelFacts facts() const;
   // Hands to the Net what has been packed; returns how many chunks.
   std::size_t post_packed();
   // Asks the Net about the oldest chunk alone. kReleased: its place is free and `transfer` is whose
@@ -59,8 +61,9 @@ class OutboundChannel {
   SlidingWindow<Chunk, kLargestWindow> window_;
   Staging staging_;
   bool aborted_ = false;
-  Status failure_;      // Other than the Net's.
-  std::uint64_t peer_;  // For the log.
+  std::uint64_t tests_ = 0;  // Of the oldest chunk, all answered Pending.
+  Status failure_;           // Other than the Net's.
+  std::uint64_t peer_;       // For the log.
   std::uint32_t index_;
 };
 
@@ -88,6 +91,8 @@ class InboundChannel {
     const std::uint32_t chunks = window_.waiting_to_arrive();
     return chunks == 0 ? 0 : chunks * window_.oldest_posted().bytes;
   }
+
+  [[nodiscard]] ChannelFacts facts() const;
 
   // The four steps; each returns steps taken. A failure shows in failure() and failed().
   std::size_t reap_posted(UnpackBatch& batch);       // test the oldest posted
@@ -138,6 +143,7 @@ class InboundChannel {
   std::uint64_t announced_tail_ = 0;
   bool failed_ = false;
   bool aborted_ = false;
+  std::uint64_t tests_ = 0;  // Of the oldest posted chunk, all answered Pending.
   Status failure_;
   std::uint64_t peer_;
   std::uint32_t index_;

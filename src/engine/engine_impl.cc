@@ -1,7 +1,6 @@
 #include "src/engine/engine_impl.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -17,11 +16,6 @@ constexpr Nanoseconds kCloseLimit = from_ms(1000);
 constexpr std::uint32_t kBlindPasses = 8;
 // Arrivals, and chunks to send, that one pass hands to the Gpu.
 constexpr std::size_t kLargestBatch = 1024;
-// Of an engine while chunks are in the Net; the shortest one if the Net cannot wake it.
-constexpr Nanoseconds kLongestSleep = from_ms(1);
-constexpr Nanoseconds kShortestSleep = from_us(50);
-// What comes faster comes while wait() still spins.
-constexpr std::uint64_t kBytesPerNanosecond = 8;
 
 wire::Limits limits_of(const Options& options, const Context& context, const Net& net,
                        const std::string& name) {
@@ -41,9 +35,9 @@ Secret secret_for(const Options& options) {
   return options.token.empty() ? random_secret() : secret_of(options.token);
 }
 
-Context context_for(const Options& options, std::uint32_t channels, Net& net, Gpu& gpu,
+Context context_for(const Options& options, const EngineParts& parts, Net& net, Gpu& gpu,
                     const Clock& clock, TransferTable& transfers, PackBatch& packs) {
-  const Device& device = net.devices().front();
+  const Device& device = net.devices()[parts.device];
   const std::uint32_t window = std::min({options.window, device.most_in_flight, kLargestWindow});
   const std::uint64_t chunk_bytes = std::min(options.chunk_bytes, device.largest_chunk);
   const std::uint64_t slots = options.gpu_staging_bytes / chunk_bytes;
@@ -53,8 +47,8 @@ Context context_for(const Options& options, std::uint32_t channels, Net& net, Gp
           clock,
           transfers,
           packs,
-          0,
-          channels,
+          parts.device,
+          parts.channels,
           window,
           chunk_bytes,
           static_cast<std::uint32_t>(std::clamp<std::uint64_t>(slots, 2, kLargestWindow))};
@@ -85,11 +79,12 @@ EngineImpl::EngineImpl(EngineParts parts)
       secret_(secret_for(options_)),
       transfers_(options_.max_transfers, options_.max_regions),
       packs_(kLargestBatch),
-      context_(context_for(options_, parts.channels, *net_, *gpu_, *clock_, transfers_, packs_)),
+      context_(context_for(options_, parts, *net_, *gpu_, *clock_, transfers_, packs_)),
       own_limits_(limits_of(options_, context_, *net_, name_)),
       bootstrap_(options_, secret_, own_limits_, *clock_),
       peers_(options_.max_peers),
-      batch_(kLargestBatch) {
+      batch_(kLargestBatch),
+      cadence_(cadence_of(options_)) {
   live_.reserve(options_.max_peers);
 }
 
@@ -110,7 +105,7 @@ Result<RegionId> EngineImpl::register_memory(void* base, std::size_t length, Mem
     return Status(StatusCode::kInvalidArgument,
                   fmt::format("region of {} bytes at address 0", length));
   }
-  const Device& device = net_->devices().front();
+  const Device& device = net_->devices()[context_.device];
   const std::span<std::byte> range(static_cast<std::byte*>(base), length);
   if (kind == Memory::kCuda) {
     Status status = gpu_->check_device(range);
@@ -195,6 +190,9 @@ std::size_t EngineImpl::progress() {
   steps += handle_outcomes();
   if (now >= next_time_) handle_time(now);
   steps += bury_gone();
+  ++counters_.passes;
+  if (steps == 0) ++counters_.empty_passes;
+  if (steps > 0) worked_at_ = now;
   return steps;
 }
 
@@ -287,9 +285,13 @@ std::size_t EngineImpl::move_chunks(Nanoseconds now) {
   bool making_channels = false;
   for (Peer* peer : live_) making_channels = making_channels || peer->making_channels();
   if (making_channels) net_->progress();
-  for (Peer* peer : live_) steps += peer->reap(batch_, now);
+  const auto count = [&](Peer* peer, std::size_t moved) {
+    if (moved > 0) peer->note_moved(now);
+    steps += moved;
+  };
+  for (Peer* peer : live_) count(peer, peer->reap(batch_, now));
   const std::uint64_t ticket = batch_.launch(*gpu_);
-  for (Peer* peer : live_) steps += peer->advance(ticket, now);
+  for (Peer* peer : live_) count(peer, peer->advance(ticket, now));
   if (packs_.launch(*gpu_)) ++steps;
   return steps;
 }
@@ -298,6 +300,7 @@ void EngineImpl::handle_time(Nanoseconds now) {
   next_time_ = bootstrap_.on_time(now);
   for (Peer* peer : live_) next_time_ = std::min(next_time_, peer->on_time(now));
   see_off(now);
+  look_for_stalls(now);
   if (!accepting_) next_time_ = std::min(next_time_, now + from_ms(20));
   if (!leaving_.empty()) next_time_ = std::min(next_time_, now + from_ms(1));
 }
@@ -353,71 +356,6 @@ std::size_t EngineImpl::poll_peers(std::span<PeerEvent> out) {
     peer_events_.pop_front();
   }
   return count;
-}
-
-Nanoseconds EngineImpl::sleep_limit(Nanoseconds now) {
-  // Nothing wakes us when a Gpu is done, and it soon is.
-  if (batch_.pending(*gpu_) || packs_.pending(*gpu_)) return 0;
-  const Nanoseconds until_time = std::max<Nanoseconds>(next_time_ - now, 0);
-  bool moves = false;
-  std::uint64_t bytes = 0;
-  for (const Peer* peer : live_) {
-    if (peer->chunks_in_flight() || peer->making_channels() || peer->failed() || peer->doubted()) {
-      moves = true;
-      bytes += peer->bytes_in_net();
-    }
-  }
-  if (!moves) return until_time;
-  // A Net wakes us when it is worth it; this bounds what one that waits for more can cost.
-  if (net_->wake_fd() >= 0) return std::min(until_time, kLongestSleep);
-  // One that cannot is looked at when half of what it has may be through: each look takes a core
-  // from it, which it may need.
-  const auto half = static_cast<Nanoseconds>(bytes / 2 / kBytesPerNanosecond);
-  return std::min(until_time, std::clamp(half, kShortestSleep, kLongestSleep));
-}
-
-// Spins, then sleeps. Spinning yields the core at every turn: on a machine with few cores the
-// thread that makes the work must be able to run. It is left out while it has not paid of late.
-void EngineImpl::wait(std::chrono::microseconds limit) {
-  const Nanoseconds start = clock_->now();
-  const Nanoseconds end = start + std::clamp<Nanoseconds>(limit.count(), 0, 3'600'000'000) * 1000;
-  const Nanoseconds spin = from_us(options_.spin_us);
-  const Nanoseconds spin_end = short_gaps_ ? std::min(end, start + spin) : start;
-  while (true) {
-    if (interrupted_.exchange(false)) return;
-    if (progress() > 0) {
-      short_gaps_ = clock_->now() - start <= spin;
-      return;
-    }
-    if (clock_->now() >= spin_end) break;
-    sched_yield();
-  }
-  short_gaps_ = false;
-  speaker_ = PeerId(0);
-  blind_passes_ = 0;
-  while (clock_->now() < end) {
-    net_->arm();
-    sleeping_.store(true);
-    const bool interrupted = interrupted_.exchange(false);
-    const bool worked = !interrupted && progress() > 0;
-    if (!interrupted && !worked) {
-      const Nanoseconds now = clock_->now();
-      const Nanoseconds most = std::min(sleep_limit(now), end - now);
-      control_->sleep(std::chrono::microseconds(std::max<Nanoseconds>(most / 1000, 0)));
-    }
-    sleeping_.store(false);
-    net_->disarm();
-    if (interrupted || interrupted_.exchange(false)) return;
-    if (worked || progress() > 0) {
-      short_gaps_ = clock_->now() - start <= spin;
-      return;
-    }
-  }
-}
-
-void EngineImpl::interrupt() {
-  interrupted_.store(true);
-  if (sleeping_.load()) control_->interrupt();
 }
 
 void EngineImpl::close() {

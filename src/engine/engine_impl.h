@@ -29,6 +29,7 @@ struct EngineParts {
   std::unique_ptr<ControlNet> control;  // Not listening yet.
   std::unique_ptr<Gpu> gpu;
   std::string advertise_host;  // For address(); numeric.
+  std::uint32_t device = 0;    // Of the net.
   std::uint32_t channels = 2;  // Per peer and direction; options.channels resolved.
 };
 
@@ -53,6 +54,11 @@ class EngineImpl final : public Engine {
   std::size_t poll_peers(std::span<PeerEvent> out) override;
   void wait(std::chrono::microseconds limit) override;
   void interrupt() override;
+  std::chrono::microseconds arm() override;
+  void disarm() override;
+  [[nodiscard]] int wake_fd() const override { return control_->wake_fd(); }
+  [[nodiscard]] EngineCounters counters() const override;
+  std::string report() override;
 
  private:
   // A connection whose owner is gone and whose last frames are not delivered yet.
@@ -61,6 +67,14 @@ class EngineImpl final : public Engine {
     Nanoseconds deadline;
   };
 
+  // How wait() and arm() spend the time until there is work.
+  enum class Cadence : std::uint8_t { kAdapt, kSpin, kYield, kSleep };
+
+  static Cadence cadence_of(const Options& options);
+  void stand_down();
+  PeerFacts facts_of(const Peer& peer, Nanoseconds now);
+  void look_for_stalls(Nanoseconds now);
+  [[nodiscard]] Nanoseconds spin_end(Nanoseconds start, Nanoseconds end) const;
   Result<TransferId> transfer(Direction direction, PeerId peer, Slice slice);
   Peer* find_peer(PeerId peer);
   std::size_t handle_ready();
@@ -97,8 +111,11 @@ class EngineImpl final : public Engine {
   PeerId speaker_{0};               // The only one that was ready at the last look; 0: none.
   std::uint32_t blind_passes_ = 0;  // To come without a look.
   Nanoseconds next_time_ = 0;
-  bool accepting_ = true;   // False: as many strangers as may be are at the door.
-  bool short_gaps_ = true;  // Work has come within spin_us of late: spinning is worth it.
+  const Cadence cadence_;
+  EngineCounters counters_;
+  Nanoseconds worked_at_ = 0;  // When a pass last found something to do.
+  bool accepting_ = true;      // False: as many strangers as may be are at the door.
+  bool short_gaps_ = true;     // Work has come within spin_us of late: spinning is worth it.
   std::atomic<bool> interrupted_{false};
   std::atomic<bool> sleeping_{false};
 };

@@ -176,6 +176,11 @@ Status Inbound::on_channels_wanted(const wire::ChannelsWanted& wanted, std::stri
   return {};
 }
 
+void Inbound::add_facts(PeerFacts& facts) const {
+  facts.making_recv_channels = making_channels();
+  for (const auto& channel : channels_) facts.channels.push_back(channel->facts());
+}
+
 Status Inbound::accept_channels(Nanoseconds now, std::size_t& steps) {
   bool all = true;
   for (std::size_t i = 0; i < listeners_.size(); ++i) {

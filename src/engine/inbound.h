@@ -48,6 +48,7 @@ class Inbound {
 
   [[nodiscard]] bool busy() const { return in_flight_ > 0; }  // Chunks are in the Net.
   [[nodiscard]] std::uint64_t bytes_in_net() const;           // Roughly.
+  void add_facts(PeerFacts& facts) const;
   [[nodiscard]] bool making_channels() const { return !listeners_.empty(); }
   [[nodiscard]] Nanoseconds last_arrival() const { return last_arrival_; }
 

@@ -99,6 +99,12 @@ Status Outbound::connect_channels(Nanoseconds now, std::size_t& steps) {
   return {};
 }
 
+void Outbound::add_facts(PeerFacts& facts) const {
+  facts.credits = credits_received_ - sends_started_;
+  facts.making_send_channels = state_ == State::kWanted || state_ == State::kConnecting;
+  for (const OutboundChannel& channel : channels_) facts.channels.push_back(channel.facts());
+}
+
 Status Outbound::release(std::size_t& steps) {
   for (OutboundChannel& channel : channels_) {
     steps += channel.post_packed();

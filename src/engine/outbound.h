@@ -39,6 +39,7 @@ class Outbound {
   [[nodiscard]] bool has_channels() const { return !channels_.empty(); }
   [[nodiscard]] bool busy() const { return in_flight_ > 0; }  // Chunks are in the Net.
   [[nodiscard]] std::uint64_t bytes_in_net() const;           // Roughly.
+  void add_facts(PeerFacts& facts) const;
   [[nodiscard]] bool making_channels() const { return state_ == State::kConnecting; }
 
  private:

@@ -33,7 +33,8 @@ Peer::Peer(const Context& context, std::uint64_t id, std::string remote)
       id_(id),
       label_(std::move(remote)),
       outbound_(context, id),
-      inbound_(context, id) {}
+      inbound_(context, id),
+      moved_at_(context.clock.now()) {}
 
 void Peer::join(std::unique_ptr<FrameStream> link, const PeerLimits& limits) {
   link_ = std::move(link);
@@ -293,6 +294,25 @@ bool Peer::gone() const {
 
 Nanoseconds Peer::last_heard() const {
   return std::max(link_->last_received(), inbound_.last_arrival());
+}
+
+PeerFacts Peer::facts(Nanoseconds now) const {
+  PeerFacts facts;
+  facts.id = id_;
+  facts.label = label_;
+  facts.joining = joining();
+  facts.silent_for = link_ == nullptr ? 0 : now - last_heard();
+  facts.still_for = now - moved_at_;
+  outbound_.add_facts(facts);
+  inbound_.add_facts(facts);
+  return facts;
+}
+
+bool Peer::stalls(Nanoseconds now, Nanoseconds limit) {
+  const bool owes = chunks_in_flight() || making_channels();
+  if (!owes || failed() || stall_told_ || now - moved_at_ < limit) return false;
+  stall_told_ = true;
+  return true;
 }
 
 Nanoseconds Peer::on_time(Nanoseconds now) {

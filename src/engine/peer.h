@@ -37,6 +37,16 @@ class Peer {
   std::size_t on_ready();
   std::size_t reap(UnpackBatch& batch, Nanoseconds now);
   std::size_t advance(std::uint64_t ticket, Nanoseconds now);
+  // How things stand, without the transfers.
+  [[nodiscard]] PeerFacts facts(Nanoseconds now) const;
+  // A pass has moved something of it.
+  void note_moved(Nanoseconds now) {
+    moved_at_ = now;
+    stall_told_ = false;
+  }
+  // Chunks are with the Net or channels are being made, and nothing has moved for `limit`. True
+  // once in each such time.
+  bool stalls(Nanoseconds now, Nanoseconds limit);
   // Keepalive. Returns when to come again.
   Nanoseconds on_time(Nanoseconds now);
 
@@ -91,7 +101,9 @@ class Peer {
   Nanoseconds leaving_deadline_ = 0;
   Status doubt_;  // Of the first channel that failed.
   Nanoseconds doubt_deadline_ = 0;
-  bool lingering_ = false;  // Failed, and the other end may not have everything yet.
+  Nanoseconds moved_at_;     // When a pass last moved something.
+  bool stall_told_ = false;  // Since then.
+  bool lingering_ = false;   // Failed, and the other end may not have everything yet.
   Nanoseconds linger_deadline_ = 0;
 };
 

@@ -117,6 +117,18 @@ Result<std::unique_ptr<Net>> make_net(const Options& options, const Clock& clock
   return options.net == "tcp" ? make_tcp_net(options, clock) : make_plugin_net(options, clock);
 }
 
+// The place of the Device that `device` names.
+Result<std::uint32_t> device_of(const Net& net, const std::string& device) {
+  if (device.empty()) return std::uint32_t{0};
+  std::string names;
+  for (std::uint32_t i = 0; i < net.devices().size(); ++i) {
+    if (net.devices()[i].name == device) return i;
+    names += (i == 0 ? "" : ", ") + net.devices()[i].name;
+  }
+  return Status(StatusCode::kInvalidArgument,
+                fmt::format("device: net {} has no \"{}\", it has {}", net.name(), device, names));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::create(const Options& options) {
@@ -143,6 +155,9 @@ Result<std::unique_ptr<Engine>> Engine::create(const Options& options) {
   auto net = make_net(options, *clock);
   if (!net.ok()) return net.status();
   parts.net = net.take();
+  const auto device = device_of(*parts.net, options.device);
+  if (!device.ok()) return device.status();
+  parts.device = *device;
 
   auto control = TcpControlNet::create();
   if (!control.ok()) return control.status();

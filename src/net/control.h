@@ -73,6 +73,8 @@ class ControlNet {
   // Waking. sleep() blocks until a stream is ready, a watched fd is readable, interrupt() was
   // called, or `limit` has passed.
   virtual Status watch(int fd) = 0;
+  // Readable when sleep() would return before its limit; -1 where there is no such descriptor.
+  [[nodiscard]] virtual int wake_fd() const = 0;
   virtual void sleep(std::chrono::microseconds limit) = 0;
   virtual void interrupt() = 0;  // Thread-safe; wakes the sleep() of now or the next one.
 };

@@ -117,6 +117,21 @@ class Serving(CliTest):
         self.assertIn(f"server 127.0.0.1:{port}", err)
         self.assertRegex(err, r"died|killed|reset|closed|Broken pipe")
 
+    def test_reports_when_asked(self):
+        server, port = self.start_server()
+        client = self.busy_client(port)
+        for process in (client, server):
+            process.send_signal(signal.SIGUSR1)
+            line = process.stderr.readline()
+            while not line.startswith("engine "):
+                self.assertNotEqual(line, "")
+                line = process.stderr.readline()
+            self.assertIn(": 1 peers", line)
+            self.assertIn("peer ", process.stderr.readline())
+            self.assertIn("channel 0: window ", process.stderr.readline())
+        client.kill()
+        self.stop(server)
+
     def test_strangers_are_turned_away(self):
         server, port = self.start_server()
         for noise in (b"GET / HTTP/1.0\r\n\r\n", b"\0" * 64, os.urandom(4096), b""):

@@ -257,5 +257,61 @@ TEST_P(EnginePluginFatal, TheReceiveEndsWithItsCause) {
       << outcome.received.to_string() << " | " << outcome.sent.to_string();
 }
 
+struct Stall {
+  const char* fault;
+  const char* means;  // What the report of an end says, in part.
+};
+void PrintTo(const Stall& stall, std::ostream* out) { *out << stall.fault; }
+
+// Where the log goes while a stall is waited for; the logger makes one call at a time.
+std::string* stall_log = nullptr;
+
+class EnginePluginStall : public EnginePlugin, public testing::WithParamInterface<Stall> {
+ protected:
+  void SetUp() override {
+    EnginePlugin::SetUp();
+    stall_log = &log_;
+    set_log_sink([](LogLevel, std::string_view line) { stall_log->append(line).append("\n"); });
+  }
+  void TearDown() override {
+    set_log_sink(nullptr);
+    EnginePlugin::TearDown();
+  }
+  std::string log_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Standin, EnginePluginStall,
+                         testing::Values(Stall{"send-stall:20", "does not finish what was sent"},
+                                         Stall{"recv-stall", "announced chunks that do not arrive"},
+                                         Stall{"unsent:9", "announced chunks that do not arrive"},
+                                         Stall{"leak:1,tiny:200",
+                                               "announced chunks that do not arrive"}),
+                         [](const auto& one) { return name_of_fault(one.param.fault); });
+
+TEST_P(EnginePluginStall, TheLogSaysByItselfHowThingsStandAndWhatThatMeans) {
+  constexpr std::size_t kMessage = 4 << 20;
+  ::setenv("SLUICE_STANDIN_FAULT", GetParam().fault, 1);
+  ::setenv("SLUICE_STANDIN_POOL_PAGES", "2048", 1);
+  Options options = plugin_options(64 << 10);
+  options.peer_timeout_ms = 60'000;  // The report comes first.
+  options.stall_report_ms = 200;
+  options.log_level = "warning";
+  Pair pair(options, options);
+  std::vector<std::byte> from = random_bytes(kMessage, 5);
+  std::vector<std::byte> into(kMessage);
+  ASSERT_TRUE(pair.b.engine->recv(pair.a_at_b, {pair.b.add(into), 0, kMessage}).ok());
+  ASSERT_TRUE(pair.a.engine->send(pair.b_at_a, {pair.a.add(from), 0, kMessage}).ok());
+  // Asked again and again: a machine that stalls makes any peer look silent for a moment.
+  const auto says = [](Host& host, const char* part) {
+    return host.engine->report().find(part) != std::string::npos;
+  };
+  EXPECT_TRUE(pair.drive([&] {
+    return log_.find("with the Net, the oldest tested") != std::string::npos &&
+           (says(pair.a, GetParam().means) || says(pair.b, GetParam().means));
+  })) << log_;
+  pair.a.engine.reset();
+  pair.b.engine.reset();
+}
+
 }  // namespace
 }  // namespace sluice

@@ -221,5 +221,27 @@ TEST(EngineTransfer, WhatTheCallerGetsWrongNamesTheValues) {
   EXPECT_EQ(pair.a.engine->disconnect(PeerId(999)).code(), StatusCode::kNotFound);
 }
 
+TEST(EngineReport, TellsASendWithoutReceiveFromAReceiveWithoutSend) {
+  Pair pair;
+  EXPECT_NE(pair.a.engine->report().find("nothing is asked for"), std::string::npos);
+  std::vector<std::byte> memory(1 << 20);
+  const RegionId at_a = pair.a.add(memory);
+  ASSERT_TRUE(pair.a.engine->send(pair.b_at_a, {at_a, 0, memory.size()}).ok());
+  pair.a.pass();
+  const std::string sender = pair.a.engine->report();
+  EXPECT_NE(sender.find("1 sends, 0 credits"), std::string::npos) << sender;
+  EXPECT_NE(sender.find("the peer has posted no receive"), std::string::npos) << sender;
+
+  Pair other;
+  std::vector<std::byte> into(1 << 20);
+  const RegionId at_b = other.b.add(into);
+  ASSERT_TRUE(other.b.engine->recv(other.a_at_b, {at_b, 0, into.size()}).ok());
+  ASSERT_TRUE(other.drive(
+      [&] { return other.a.engine->report().find("0 sends, 1 credits") != std::string::npos; }));
+  const std::string receiver = other.b.engine->report();
+  EXPECT_NE(receiver.find("1 receives, 1 not announced"), std::string::npos) << receiver;
+  EXPECT_NE(receiver.find("receives wait for sends of the peer"), std::string::npos) << receiver;
+}
+
 }  // namespace
 }  // namespace sluice

@@ -24,6 +24,7 @@ class SimControlNet final : public ControlNet {
   Result<std::unique_ptr<ByteStream>> connect(std::string_view host, std::uint16_t port) override;
   std::size_t ready(std::span<std::uint64_t> tags) override;
   Status watch(int fd) override;
+  [[nodiscard]] int wake_fd() const override { return -1; }
   // Lets the world go on, with its background, until there is a reason to wake up.
   void sleep(std::chrono::microseconds limit) override;
   void interrupt() override { interrupted_.store(true); }

@@ -24,6 +24,21 @@ double seconds_since(SteadyClock::time_point start) {
   return std::chrono::duration<double>(SteadyClock::now() - start).count();
 }
 
+// How often a client that waits for the others of its ensemble looks for them.
+constexpr std::chrono::microseconds kLook{200};
+
+EngineCounters counters_of(Driver& driver) {
+  EngineCounters counters;
+  const auto look = [&counters](Engine& engine) { counters = engine.counters(); };
+  driver.run(std::ref(look));
+  return counters;
+}
+
+EngineCounters since(const EngineCounters& before, const EngineCounters& now) {
+  return {now.passes - before.passes, now.empty_passes - before.empty_passes,
+          now.wake_ups - before.wake_ups, now.cpu_ns - before.cpu_ns};
+}
+
 std::uint64_t random_seed() {
   std::random_device device;
   return static_cast<std::uint64_t>(device()) << 32 | device();
@@ -35,6 +50,7 @@ struct Client::RunOutcome {
   double seconds = 0;      // From the server's readiness to its word that it has everything.
   double cpu_seconds = 0;  // Of both ends, meanwhile.
   std::uint64_t checked = 0;
+  EngineCounters counters;  // What driving this end's engine took.
   std::vector<double> samples;
 };
 
@@ -50,6 +66,13 @@ Result<std::unique_ptr<Client>> Client::connect(ClientOptions options) {
   return client;
 }
 
+Options client_engine_options(Options options) {
+  options.listen_port = 0;
+  options.allow_anyone = 0;
+  if (options.channels == 0) options.channels = default_channels();
+  return options;
+}
+
 Client::Client(ClientOptions options) : options_(std::move(options)), seed_(random_seed()) {}
 
 Status Client::about_server(const Status& status) const {
@@ -59,11 +82,9 @@ Status Client::about_server(const Status& status) const {
 }
 
 Status Client::start() {
-  Options engine = options_.engine;
-  engine.listen_port = 0;
-  engine.allow_anyone = 0;
-  if (engine.channels == 0) engine.channels = default_channels();
-  Result<std::unique_ptr<Hub>> hub = Hub::create(engine, options_.threading, options_.interrupted);
+  const Options engine = client_engine_options(options_.engine);
+  Result<std::unique_ptr<Hub>> hub =
+      Hub::create(engine, options_.threading, options_.interrupted, options_.present);
   if (!hub.ok()) return hub.status();
   hub_ = hub.take();
   room_ = std::make_unique<Room>(*hub_, options_.memory, UINT64_MAX);
@@ -123,6 +144,7 @@ Result<ResultRow> Client::measure(std::uint64_t size, const Plan& plan,
   if (!latency.ok()) return latency.status();
 
   ResultRow row;
+  row.engine = options_.name;
   row.net = options_.engine.net;
   row.memory = to_string(options_.memory);
   row.direction = plan.both_directions ? "both" : "one";
@@ -130,6 +152,9 @@ Result<ResultRow> Client::measure(std::uint64_t size, const Plan& plan,
   row.channels = channels_;
   const double bytes = static_cast<double>(size) * static_cast<double>(bandwidth->count) *
                        (plan.both_directions ? 2 : 1);
+  row.seconds = bandwidth->measured.seconds;
+  row.cpu_seconds = bandwidth->measured.cpu_seconds;
+  row.counters = bandwidth->measured.counters;
   row.gbytes_per_s = bytes / 1e9 / bandwidth->measured.seconds;
   if (bytes > 0) row.cpu_s_per_gb = bandwidth->measured.cpu_seconds / (bytes / 1e9);
   row.p50_us = percentile(latency->measured.samples, 50);
@@ -162,7 +187,7 @@ Result<Client::PhaseOutcome> Client::measure_phase(Phase phase, std::uint64_t si
   bool warm = false;
   while (!warm) {
     next.seed = seed_++;
-    const Result<RunOutcome> result = run(next);
+    const Result<RunOutcome> result = run(next, false);
     if (!result.ok()) return result.status();
     outcome.checked += result->checked;
     warm_messages += next.count;
@@ -179,23 +204,41 @@ Result<Client::PhaseOutcome> Client::measure_phase(Phase phase, std::uint64_t si
   next.count =
       plan.iterations != 0 ? plan.iterations : messages_for(plan.phase_seconds, 1, rate_took);
   if (phase == Phase::kLatency) next.count = std::min(next.count, Exchange::kMostSamples);
+  const Result<std::uint64_t> agreed = meet(next.count);
+  if (!agreed.ok()) return agreed.status();
+  next.count = *agreed;
   next.checked = checked_in_later(plan.verify, next.count);
   next.seed = seed_++;
-  Result<RunOutcome> measured = run(next);
+  Result<RunOutcome> measured = run(next, true);
   if (!measured.ok()) return measured.status();
+  if (const auto ended = meet(0); !ended.ok()) return ended.status();
   outcome.count = next.count;
   outcome.checked += measured->checked;
   outcome.measured = measured.take();
   return outcome;
 }
 
-Result<Client::RunOutcome> Client::run(const Run& run) {
-  Result<RunOutcome> outcome = run_agreed(run);
+// Waits until every other client of the ensemble has come as far. The mean of what they all said.
+Result<std::uint64_t> Client::meet(std::uint64_t value) {
+  if (options_.ensemble == nullptr) return value;
+  options_.ensemble->arrive(options_.member, value);
+  while (!options_.ensemble->all_here(options_.member)) {
+    if (options_.ensemble->given_up()) {
+      return Status(StatusCode::kClosed, "another engine of this measurement has failed");
+    }
+    if (!link_->failure().ok()) return about_server(link_->failure());
+    if (Status status = hub_->pass(kLook); !status.ok()) return status;
+  }
+  return options_.ensemble->mean(options_.member);
+}
+
+Result<Client::RunOutcome> Client::run(const Run& run, bool together) {
+  Result<RunOutcome> outcome = run_agreed(run, together);
   if (outcome.ok()) return outcome;
   return about_server(outcome.status());
 }
 
-Result<Client::RunOutcome> Client::run_agreed(const Run& run) {
+Result<Client::RunOutcome> Client::run_agreed(const Run& run, bool together) {
   Status status = link_->listen();
   if (status.ok()) status = link_->say(run);
   if (!status.ok()) return status;
@@ -211,6 +254,10 @@ Result<Client::RunOutcome> Client::run_agreed(const Run& run) {
   Exchange exchange(*hub_, *link_, *room_, run, End::kClient);
   status = exchange.prepare();
   if (!status.ok()) return status;
+  if (together) {
+    if (const auto all = meet(0); !all.ok()) return all.status();
+  }
+  const EngineCounters counters_before = counters_of(hub_->driver());
   const double cpu_before = cpu_seconds();
   const auto start = SteadyClock::now();
   status = exchange.go();
@@ -219,7 +266,8 @@ Result<Client::RunOutcome> Client::run_agreed(const Run& run) {
   if (!last.ok()) return last.status();
   RunOutcome outcome;
   outcome.seconds = seconds_since(start);
-  outcome.cpu_seconds = cpu_seconds() - cpu_before;
+  outcome.cpu_seconds = options_.cpu_share * (cpu_seconds() - cpu_before);
+  outcome.counters = since(counters_before, counters_of(hub_->driver()));
   const auto* done = std::get_if<Done>(&*last);
   if (done == nullptr) return Status(StatusCode::kProtocol, "a run did not end with its report");
   outcome.cpu_seconds += done->cpu_seconds;

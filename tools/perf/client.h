@@ -7,6 +7,7 @@
 #include <string>
 
 #include "sluice/options.h"
+#include "tools/perf/ensemble.h"
 #include "tools/perf/exchange.h"
 #include "tools/perf/hub.h"
 #include "tools/perf/link.h"
@@ -19,12 +20,20 @@ namespace sluice::perf {
 struct ClientOptions {
   Options engine;
   Threading threading = Threading::kCaller;
+  ProgressThread* present = nullptr;  // The engine, if it is there already; outlives the client.
+  double cpu_share = 1;               // Of this process's CPU time, what is told as this engine's.
+  Ensemble* ensemble = nullptr;       // With whom to measure at the same time.
+  std::uint32_t member = 0;           // Of the ensemble.
+  std::string name{};                 // ResultRow::engine
   Memory memory = Memory::kHost;
   std::string address{};  // The server's, as Engine::connect() takes it.
   std::string server{};   // For people: "10.0.0.2:20000".
   std::function<bool()> interrupted{};
   std::function<void()> on_busy_server{};  // Called once if it lets us wait.
 };
+
+// What a client asks of its engine: `options` without listening where others could find it.
+[[nodiscard]] Options client_engine_options(Options options);
 
 class Client {
  public:
@@ -42,8 +51,9 @@ class Client {
   Status start();
   Status wait_for_welcome();
   Result<PhaseOutcome> measure_phase(Phase phase, std::uint64_t size, const Plan& plan);
-  Result<RunOutcome> run(const Run& run);
-  Result<RunOutcome> run_agreed(const Run& run);
+  Result<RunOutcome> run(const Run& run, bool together);
+  Result<RunOutcome> run_agreed(const Run& run, bool together);
+  Result<std::uint64_t> meet(std::uint64_t value);
   // The failure, with the server's name.
   [[nodiscard]] Status about_server(const Status& status) const;
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "sluice/progress_thread.h"
-
 namespace sluice::perf {
 namespace {
 
@@ -30,21 +28,24 @@ class CallerDriver final : public Driver {
 
 class ThreadDriver final : public Driver {
  public:
-  explicit ThreadDriver(std::unique_ptr<ProgressThread> thread) : thread_(std::move(thread)) {}
+  explicit ThreadDriver(ProgressThread& thread) : thread_(thread) {}
+  explicit ThreadDriver(std::unique_ptr<ProgressThread> thread)
+      : own_(std::move(thread)), thread_(*own_) {}
 
-  void run(const std::function<void(Engine&)>& call) override { thread_->run(call); }
+  void run(const std::function<void(Engine&)>& call) override { thread_.run(call); }
 
   std::size_t poll(std::span<Completion> out, std::chrono::microseconds limit) override {
     // Only a completion ends this wait: peers are looked at no later than this.
     constexpr std::chrono::microseconds kLongest = std::chrono::milliseconds(5);
-    return thread_->poll(out, std::min(limit, kLongest));
+    return thread_.poll(out, std::min(limit, kLongest));
   }
   std::size_t poll_peers(std::span<PeerEvent> out) override {
-    return thread_->poll_peers(out, std::chrono::microseconds(0));
+    return thread_.poll_peers(out, std::chrono::microseconds(0));
   }
 
  private:
-  std::unique_ptr<ProgressThread> thread_;
+  std::unique_ptr<ProgressThread> own_;  // nullptr: someone else's.
+  ProgressThread& thread_;
 };
 
 }  // namespace
@@ -58,6 +59,10 @@ Result<std::unique_ptr<Driver>> make_driver(const Options& options, Threading th
   Result<std::unique_ptr<ProgressThread>> thread = ProgressThread::start(engine.take());
   if (!thread.ok()) return thread.status();
   return std::unique_ptr<Driver>(std::make_unique<ThreadDriver>(thread.take()));
+}
+
+std::unique_ptr<Driver> make_driver(ProgressThread& thread) {
+  return std::make_unique<ThreadDriver>(thread);
 }
 
 }  // namespace sluice::perf

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "sluice/engine.h"
+#include "sluice/progress_thread.h"
 
 namespace sluice::perf {
 
@@ -28,5 +29,7 @@ class Driver {
 enum class Threading { kCaller, kProgressThread };
 
 Result<std::unique_ptr<Driver>> make_driver(const Options& options, Threading threading);
+// Of an engine that is there already: `thread` outlives the driver.
+std::unique_ptr<Driver> make_driver(ProgressThread& thread);
 
 }  // namespace sluice::perf

@@ -3,16 +3,20 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstdio>
+#include <string>
 #include <utility>
 
 #include "src/base/settings.h"
 #include "src/gpu/cuda_gpu.h"
 #include "tools/perf/link.h"
+#include "tools/stop.h"
 
 namespace sluice::perf {
 
 Result<std::unique_ptr<Hub>> Hub::create(const Options& options, Threading threading,
-                                         std::function<bool()> interrupted) {
+                                         std::function<bool()> interrupted,
+                                         ProgressThread* present) {
   constexpr std::uint32_t kFewest = 8;
   if (options.max_transfers < kFewest) {
     return Status(StatusCode::kInvalidArgument,
@@ -30,7 +34,8 @@ Result<std::unique_ptr<Hub>> Hub::create(const Options& options, Threading threa
     if (!opened.ok()) return opened.status();
     gpu = opened.take();
   }
-  Result<std::unique_ptr<Driver>> driver = make_driver(options, threading);
+  Result<std::unique_ptr<Driver>> driver =
+      present != nullptr ? make_driver(*present) : make_driver(options, threading);
   if (!driver.ok()) return driver.status();
   return std::unique_ptr<Hub>(
       new Hub(std::move(gpu), driver.take(), std::move(interrupted), options.max_transfers / 4));
@@ -47,6 +52,7 @@ Hub::~Hub() = default;
 
 Status Hub::pass(std::chrono::microseconds limit) {
   if (interrupted_()) return {StatusCode::kClosed, "interrupted"};
+  if (reported_ != tools::reports_requested()) report();
   std::array<Completion, 64> completions;
   const std::size_t count = driver_->poll(completions, limit);
   for (std::size_t i = 0; i < count; ++i) {
@@ -58,6 +64,13 @@ Status Hub::pass(std::chrono::microseconds limit) {
   for (std::size_t i = 0; i < happened; ++i) on_peer_event(events[i]);
   if (!retired_.empty()) free_retired();
   return {};
+}
+
+void Hub::report() {
+  reported_ = tools::reports_requested();
+  std::string text;
+  driver_->run([&](Engine& engine) { text = engine.report(); });
+  std::fputs(text.c_str(), stderr);
 }
 
 void Hub::on_peer_event(const PeerEvent& event) {

@@ -29,8 +29,10 @@ class Hub {
   // Makes the engine. `interrupted` is asked in every pass; when it says yes, passes fail with
   // kClosed. kInvalidArgument: max_transfers is too small for `sluice perf`.
   // Options name a GPU: memory of the kind kCuda is that one's.
+  // With `present`, that is the engine, made with these options by someone who keeps it.
   static Result<std::unique_ptr<Hub>> create(const Options& options, Threading threading,
-                                             std::function<bool()> interrupted);
+                                             std::function<bool()> interrupted,
+                                             ProgressThread* present = nullptr);
   ~Hub();  // After every Link.
   Hub(const Hub&) = delete;
   Hub& operator=(const Hub&) = delete;
@@ -62,12 +64,14 @@ class Hub {
   void detach(PeerId peer) { links_.erase(peer); }
   void on_peer_event(const PeerEvent& event);
   void free_retired();
+  void report();
 
   std::unique_ptr<Gpu> gpu_;     // Whose memory is allocated; nullptr: none.
   std::vector<Region> retired_;  // Freed after the engine is gone: declared before it.
   std::unique_ptr<Driver> driver_;
   std::function<bool()> interrupted_;
   std::uint32_t share_;
+  int reported_ = 0;  // Of the reports that were asked for.
   std::deque<PeerEvent> strangers_;
   std::unordered_map<PeerId, Link*> links_;
 };

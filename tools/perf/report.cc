@@ -15,20 +15,27 @@ using Json = nlohmann::ordered_json;
 Json row_json(const ResultRow& row) {
   Json cpu;  // null: no bytes were moved
   if (row.cpu_s_per_gb.has_value()) cpu = *row.cpu_s_per_gb;
-  return {{"op", row.op},
-          {"size_bytes", row.size_bytes},
-          {"channels", row.channels},
-          {"net", row.net},
-          {"gbytes_per_s", row.gbytes_per_s},
-          {"p50_us", row.p50_us},
-          {"p99_us", row.p99_us},
-          {"cpu_s_per_gb", cpu},
-          {"verified", row.verified},
-          {"memory", row.memory},
-          {"direction", row.direction},
-          {"iterations", row.iterations},
-          {"latency_iterations", row.latency_iterations},
-          {"verified_messages", row.verified_messages}};
+  Json json;
+  if (!row.engine.empty()) json["engine"] = row.engine;
+  json.update({{"op", row.op},
+               {"size_bytes", row.size_bytes},
+               {"channels", row.channels},
+               {"net", row.net},
+               {"gbytes_per_s", row.gbytes_per_s},
+               {"p50_us", row.p50_us},
+               {"p99_us", row.p99_us},
+               {"cpu_s_per_gb", cpu},
+               {"verified", row.verified},
+               {"memory", row.memory},
+               {"direction", row.direction},
+               {"iterations", row.iterations},
+               {"latency_iterations", row.latency_iterations},
+               {"verified_messages", row.verified_messages},
+               {"passes", row.counters.passes},
+               {"empty_passes", row.counters.empty_passes},
+               {"wake_ups", row.counters.wake_ups},
+               {"engine_cpu_s", static_cast<double>(row.counters.cpu_ns) / 1e9}});
+  return json;
 }
 
 Json setting_json(const tools::SettingInForce& entry) {

@@ -5,9 +5,14 @@
 #include <optional>
 #include <string>
 
+#include "sluice/engine.h"
+
 namespace sluice::perf {
 
+inline constexpr char kAllEngines[] = "all";
+
 struct ResultRow {
+  std::string engine{};  // "gpu0", "host1", or kAllEngines; "": the only one.
   std::string op = "send";
   std::string net = "tcp";
   std::string memory = "host";
@@ -22,6 +27,9 @@ struct ResultRow {
   std::uint64_t iterations = 0;          // Measured messages of the bandwidth phase, each way.
   std::uint64_t latency_iterations = 0;  // Measured round trips.
   std::uint64_t verified_messages = 0;   // Whose content was checked, and was right.
+  double seconds = 0;                    // That the messages of the bandwidth phase took.
+  double cpu_seconds = 0;                // Of both ends, meanwhile.
+  EngineCounters counters{};             // Of this end's engine, meanwhile.
   bool verified = false;                 // At least one was checked, and none was wrong.
 };
 

@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kIdle{60'000};  // Between the runs of a cli
 
 Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
   Result<std::unique_ptr<Hub>> hub =
-      Hub::create(options.engine, options.threading, options.interrupted);
+      Hub::create(options.engine, options.threading, options.interrupted, options.present);
   if (!hub.ok()) return hub.status();
   std::unique_ptr<Server> server(new Server(std::move(options)));
   server->hub_ = hub.take();
@@ -138,7 +138,8 @@ Status Server::serve_run(Link& link, const Run& run) {
   status = link.say(Ready{});
   if (status.ok()) status = exchange.go();
   if (!status.ok()) return status;
-  return link.say(Done{cpu_seconds() - cpu_before, exchange.checked(), exchange.difference()});
+  return link.say(Done{options_.cpu_share * (cpu_seconds() - cpu_before), exchange.checked(),
+                       exchange.difference()});
 }
 
 }  // namespace sluice::perf

@@ -21,6 +21,8 @@ namespace sluice::perf {
 struct ServerOptions {
   Options engine;
   Threading threading = Threading::kCaller;
+  ProgressThread* present = nullptr;  // The engine, if it is there already; outlives the server.
+  double cpu_share = 1;               // Of this process's CPU time, what is told as this engine's.
   Memory memory = Memory::kHost;
   // Of free memory, a client's messages get part of no more than this (bytes).
   std::uint64_t most_memory = UINT64_MAX;

@@ -9,6 +9,8 @@ namespace {
 
 constexpr char kLine[] = "{:>12}  {:>8}  {:>9}  {:>11}  {:>11}  {:>10}";
 
+constexpr char kEngine[] = "{:>8}";
+
 // Three digits that matter, without an exponent.
 std::string number(double value) {
   if (value >= 100) return fmt::format("{:.0f}", value);
@@ -24,21 +26,26 @@ std::string size_text(std::uint64_t bytes) {
 
 }  // namespace
 
-std::string table_header() {
-  return fmt::format(kLine, "size", "channels", "bandwidth", "latency p50", "latency p99", "CPU") +
-         "\n" + fmt::format(kLine, "", "", "GB/s", "us", "us", "s/GB");
+std::string table_header(bool with_engine) {
+  const std::string first = with_engine ? fmt::format(kEngine, "engine") : "";
+  const std::string second = with_engine ? fmt::format(kEngine, "") : "";
+  return first +
+         fmt::format(kLine, "size", "channels", "bandwidth", "latency p50", "latency p99", "CPU") +
+         "\n" + second + fmt::format(kLine, "", "", "GB/s", "us", "us", "s/GB");
 }
 
 std::string table_row(const ResultRow& row) {
-  return fmt::format(kLine, size_text(row.size_bytes), row.channels, number(row.gbytes_per_s),
-                     number(row.p50_us), number(row.p99_us),
-                     row.cpu_s_per_gb.has_value() ? number(*row.cpu_s_per_gb) : "-");
+  const std::string engine = row.engine.empty() ? "" : fmt::format(kEngine, row.engine);
+  return engine + fmt::format(kLine, size_text(row.size_bytes), row.channels,
+                              number(row.gbytes_per_s), number(row.p50_us), number(row.p99_us),
+                              row.cpu_s_per_gb.has_value() ? number(*row.cpu_s_per_gb) : "-");
 }
 
 std::string verified_line(std::span<const ResultRow> rows) {
   std::uint64_t messages = 0;
   double bytes = 0;
   for (const ResultRow& row : rows) {
+    if (row.engine == kAllEngines) continue;  // The others are in it.
     if (row.verified) messages += row.verified_messages;
     if (row.verified) bytes += static_cast<double>(row.verified_messages * row.size_bytes);
   }

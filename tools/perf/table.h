@@ -8,8 +8,8 @@
 
 namespace sluice::perf {
 
-// Two lines, column names over units.
-[[nodiscard]] std::string table_header();
+// Two lines, column names over units. Rows that name an engine need a column for it.
+[[nodiscard]] std::string table_header(bool with_engine = false);
 [[nodiscard]] std::string table_row(const ResultRow& row);
 
 // One line that says what was checked.

@@ -23,6 +23,14 @@ TEST(Table, LinesAlign) {
   EXPECT_EQ(table_row(row).size(), width) << table_row(row);
 }
 
+TEST(Table, LinesAlignWithAColumnForTheEngine) {
+  const std::string header = table_header(true);
+  const ResultRow row{.engine = "host12", .size_bytes = 8, .channels = 1};
+  EXPECT_EQ(table_row(row).size(), header.find('\n'));
+  EXPECT_THAT(header, HasSubstr("engine"));
+  EXPECT_THAT(table_row(row), HasSubstr(" host12 "));
+}
+
 TEST(Table, NumbersAndUnits) {
   ResultRow row{.size_bytes = 65536, .channels = 2, .gbytes_per_s = 2.894};
   row.p50_us = 20.04;
@@ -46,6 +54,9 @@ TEST(VerifiedLine, CountsOnlyWhatWasRight) {
   rows[1] = {.size_bytes = 8, .verified_messages = 2, .verified = false};
   EXPECT_EQ(verified_line(rows),
             "verified: every byte of 3 messages (3.00 GB) arrived as it was sent");
+  rows.push_back(rows[0]);
+  rows.back().engine = kAllEngines;
+  EXPECT_THAT(verified_line(rows), HasSubstr("3 messages")) << "what is a sum is not counted again";
 }
 
 }  // namespace

@@ -54,4 +54,9 @@ Result<std::uint64_t> require_dynamic_chunk_bytes(std::uint64_t when_unset) {
   return bytes;
 }
 
+std::string rxdm_folder_of_environment() {
+  const char* value = std::getenv("NCCL_GPUDIRECTTCPX_UNIX_CLIENT_PREFIX");
+  return value == nullptr ? "/tmp" : value;
+}
+
 }  // namespace sluice

@@ -19,4 +19,8 @@ namespace sluice {
 // in force; kInvalidArgument when it is no number that the plugin would understand as we do.
 [[nodiscard]] Result<std::uint64_t> require_dynamic_chunk_bytes(std::uint64_t when_unset);
 
+// NCCL_GPUDIRECTTCPX_UNIX_CLIENT_PREFIX: the folder in which GPUDirect-TCPX looks for rxdm's
+// sockets; its default is "/tmp".
+[[nodiscard]] std::string rxdm_folder_of_environment();
+
 }  // namespace sluice

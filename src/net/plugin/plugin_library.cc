@@ -92,9 +92,15 @@ Result<int> count_devices(PluginTable& table) {
   return devices;
 }
 
-}  // namespace
+// A plugin whose table is at hand, and that is not initialised.
+struct Opened {
+  DynamicLibrary library;
+  const void* address = nullptr;
+  PluginDescription description;
+  std::unique_ptr<PluginTable> table;
+};
 
-Result<LoadedPlugin> load_plugin(const std::string& which, std::uint64_t chunk_bytes) {
+Result<Opened> open_table(const std::string& which) {
   auto library = open_library(which);
   if (!library.ok()) return library.status().with_context("network plugin");
   const FoundTable found = newest_table(*library);
@@ -103,18 +109,35 @@ Result<LoadedPlugin> load_plugin(const std::string& which, std::uint64_t chunk_b
                                                      which, plugin_symbol(kNewestPluginVersion),
                                                      plugin_symbol(kOldestPluginVersion)));
   }
-  LoadedPlugin loaded;
-  loaded.file = file_of_symbol(found.address);
+  const std::string file = file_of_symbol(found.address);
   auto table = adapt_plugin_table(found.version, found.address);
-  if (!table.ok()) return table.status().with_context(loaded.file);
-  loaded.table = table.take();
+  if (!table.ok()) return table.status().with_context(file);
+  PluginDescription description{file, found.version, std::string((*table)->name())};
+  return Opened{library.take(), found.address, std::move(description), table.take()};
+}
+
+}  // namespace
+
+Result<PluginDescription> describe_plugin(const std::string& which) {
+  auto opened = open_table(which);
+  if (!opened.ok()) return opened.status();
+  opened->library.keep_loaded();
+  return std::move(opened->description);
+}
+
+Result<LoadedPlugin> load_plugin(const std::string& which, std::uint64_t chunk_bytes) {
+  auto opened = open_table(which);
+  if (!opened.ok()) return opened.status();
+  LoadedPlugin loaded;
+  loaded.file = opened->description.file;
+  loaded.table = std::move(opened->table);
   if (loaded.table->wants_consumed()) {
     const Result<std::uint64_t> bytes = require_dynamic_chunk_bytes(chunk_bytes);
     if (!bytes.ok()) return bytes.status();
     loaded.dynamic_chunk_bytes = *bytes;
   }
-  library->keep_loaded();
-  Status status = process_plugins().init(*loaded.table, found.address);
+  opened->library.keep_loaded();
+  Status status = process_plugins().init(*loaded.table, opened->address);
   if (!status.ok()) return status.with_context(loaded.file);
   Result<int> devices = count_devices(*loaded.table);
   if (!devices.ok()) {
@@ -122,8 +145,8 @@ Result<LoadedPlugin> load_plugin(const std::string& which, std::uint64_t chunk_b
     return devices.status().with_context(loaded.file);
   }
   loaded.devices = *devices;
-  SLUICE_LOG(kInfo, "plugin", "file {} table v{} name {} devices {}", loaded.file, found.version,
-             loaded.table->name(), loaded.devices);
+  SLUICE_LOG(kInfo, "plugin", "file {} table v{} name {} devices {}", loaded.file,
+             opened->description.version, loaded.table->name(), loaded.devices);
   return loaded;
 }
 

@@ -31,6 +31,15 @@ struct LoadedPlugin {
 // some write into broken sockets.
 [[nodiscard]] Result<LoadedPlugin> load_plugin(const std::string& which, std::uint64_t chunk_bytes);
 
+// What can be said of a plugin without initialising it: `which` is taken as above, and the library
+// stays loaded.
+struct PluginDescription {
+  std::string file;
+  int version = 0;   // Of its newest table.
+  std::string name;  // What it calls itself.
+};
+[[nodiscard]] Result<PluginDescription> describe_plugin(const std::string& which);
+
 // What a plugin's thread may still write to although nobody waits for it any more: it is kept until
 // the process ends. Thread-safe.
 void keep_for_plugin(std::shared_ptr<void> memory);

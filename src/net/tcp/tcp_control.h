@@ -23,6 +23,7 @@ class TcpControlNet final : public ControlNet {
   Result<std::unique_ptr<ByteStream>> connect(std::string_view host, std::uint16_t port) override;
   std::size_t ready(std::span<std::uint64_t> tags) override;
   Status watch(int fd) override;
+  [[nodiscard]] int wake_fd() const override { return epoll_.get(); }
   void sleep(std::chrono::microseconds limit) override;
   void interrupt() override { interrupt_.ring(); }
 
