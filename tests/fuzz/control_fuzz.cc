@@ -106,7 +106,8 @@ void hostile_peer(std::span<const std::byte> input) {
   PackBatch packs(16);
   const Context context{options, net, gpu, clock, transfers, packs, 0, 2, 16, 4096, 4};
   Bytes memory(8 * kSlice, std::byte{0x5a});
-  const RegionId region = *transfers.add_region(memory, std::make_unique<DeafMemory>());
+  const RegionId region =
+      *transfers.add_region(memory, Memory::kHost, std::make_unique<DeafMemory>());
 
   Peer peer(context, 77, "fuzzer");
   for (std::size_t i = 0; i < 4; ++i) {  // Every second slice is a receive.

@@ -140,12 +140,8 @@ class NcclUnpackTest : public ::testing::TestWithParam<int> {
 
  private:
   static constexpr std::pair<const char*, const char*> kEnvironment[] = {
-      {"SLUICE_NCCL_DEVICE", "unpack"},
-      {"NCCL_PROTO", "Simple"},
-      {"NCCL_ALGO", "Ring"},
-      {"NCCL_GRAPH_REGISTER", "0"},
-      {"NCCL_LOCAL_REGISTER", "0"},
-      {"NCCL_NET_GDR_READ", "0"},
+      {"SLUICE_NCCL_DEVICE", "unpack"}, {"NCCL_PROTO", "Simple"},     {"NCCL_ALGO", "Ring"},
+      {"NCCL_GRAPH_REGISTER", "0"},     {"NCCL_LOCAL_REGISTER", "0"}, {"NCCL_NET_GDR_READ", "0"},
       {"SLUICE_NCCL_POOL_BYTES", "48M"}};  // Five ends of connections.
 };
 
