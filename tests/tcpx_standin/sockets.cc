@@ -13,6 +13,15 @@ namespace {
 
 constexpr int kBacklog = 16384;
 
+// Where nobody listens, a connect that happens to begin at the very port it goes to meets itself,
+// and waits for ever for an answer from itself.
+bool met_itself(const Socket& socket, const sockaddr_in& to) {
+  sockaddr_in own{};
+  socklen_t length = sizeof(own);
+  ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&own), &length);
+  return own.sin_port == to.sin_port && own.sin_addr.s_addr == to.sin_addr.s_addr;
+}
+
 }  // namespace
 
 Socket::~Socket() {
@@ -49,9 +58,10 @@ Socket connect_to(const sockaddr_in& to, unsigned tries) {
     const int one = 1;
     ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0) {
-      return socket;
+      if (!met_itself(socket, to)) return socket;
+    } else if (errno != ECONNREFUSED) {
+      break;
     }
-    if (errno != ECONNREFUSED) break;
     ::usleep(1000);
   }
   return {};
