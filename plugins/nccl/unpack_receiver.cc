@@ -53,8 +53,7 @@ void UnpackReceiver::publish(std::uint64_t k, std::uint64_t bytes) {
                       .destination_offset = at};
   }
   // Last, and before test() says done: kernels read the count first.
-  std::atomic_ref(meta_.counts[k % kUnpackSlots]).store(count, std::memory_order_release);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  std::atomic_ref(meta_.counts[k % kUnpackSlots]).store(count, std::memory_order_seq_cst);
   published.published = true;
 }
 
