@@ -2,32 +2,12 @@
 """`sluice orchestrate` and `sluice perf multi`: one table from one process and from several."""
 
 import os
-import random
 import signal
-import socket
 import time
 import unittest
 
 import harness
-from harness import QUICK, CliTest
-
-
-def free_ports(count):
-    """The first of `count` ports in a row that nobody has, nor gets from the system by chance."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
-        end = max(int(file.read().split()[0]), 12000)
-    while True:
-        first = random.randrange(10000, end - count)
-        probes = [socket.socket() for _ in range(count)]
-        try:
-            for k in range(count):
-                probes[k].bind(("127.0.0.1", first + k))
-            return first
-        except OSError:
-            continue
-        finally:
-            for probe in probes:
-                probe.close()
+from harness import QUICK, CliTest, free_ports
 
 
 def engine_rows(table):

@@ -105,8 +105,11 @@ class Serving(CliTest):
             client.wait(timeout=harness.LIMIT_S)
             self.assert_works(self.measure(port))
         out, _ = self.stop(server)
-        self.assertEqual(out.count(", done\n"), 2, out)
-        self.assertEqual(len(out.splitlines()), 4, out)
+        lines = out.splitlines()
+        self.assertEqual(len(lines), 4, out)
+        for line in lines[1::2]:
+            self.assertTrue(line.endswith(", done"), out)
+        # The others fail, or are done: a slow machine may catch them between two runs.
 
     def test_server_killed_in_the_middle(self):
         server, port = self.start_server()
