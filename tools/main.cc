@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   sluice::tools::add_perf_multi_command(*perf, action);
   sluice::tools::add_orchestrate_command(app, action);
   sluice::tools::add_probe_command(app, action);
+  sluice::tools::add_report_command(app, action);
   sluice::tools::add_settings_command(app, action);
   sluice::tools::add_topo_command(app, action);
   sluice::tools::add_doctor_command(app, action);

@@ -118,7 +118,11 @@ class Engine {
 
   // How every peer stands: windows, credits, how long nothing has moved, what that most likely
   // means and what to try. For people: its lines may change.
+  // With recorder_dir set, also keeps a recording there and names it.
   [[nodiscard]] virtual std::string report() = 0;
+  // Writes this engine's last events to a file, for `sluice report` (docs/recording.md).
+  // kInvalidArgument: recorder_events is 0; kSystem: it cannot be written.
+  virtual Status record_to(const std::string& path) = 0;
 
   // On the engine's thread, whose CPU time it tells.
   [[nodiscard]] virtual EngineCounters counters() const = 0;

@@ -54,8 +54,11 @@ struct Options {
   std::uint32_t spin_us = 100;                // How long wait() polls before it sleeps.
   std::string cadence = "adapt";              // adapt, spin, yield, sleep: how wait() waits.
 
-  std::uint32_t stall_report_ms = 5000;  // Nothing moved for so long: said in the log. 0: never.
-  std::string log_level = "warning";     // error, warning, info, debug, trace
+  // Telling what went on.
+  std::uint32_t recorder_events = 16384;  // Last events that are kept; 0: none. 32 bytes each.
+  std::string recorder_dir;               // Where recordings are kept; "": only when asked for.
+  std::uint32_t stall_report_ms = 5000;   // Nothing moved for so long: said in the log. 0: never.
+  std::string log_level = "warning";      // error, warning, info, debug, trace
 };
 
 // One row of the table of settings.

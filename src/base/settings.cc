@@ -137,6 +137,14 @@ constexpr Row<Options> kRows[] = {
       "How wait() waits: adapt polls for spin_us and then sleeps; spin and yield never sleep, and "
       "keep the core or offer it to others at every turn; sleep sleeps at once."},
      &Options::cadence},
+    {{"recorder_events", "SLUICE_RECORDER_EVENTS", "", "", 0, 1 << 22, "",
+      "The last so many events of an engine are kept for `sluice report`, 32 bytes each; 0 is "
+      "none."},
+     &Options::recorder_events},
+    {{"recorder_dir", "SLUICE_RECORDER_DIR", "", "", 0, 0, "",
+      "Folder in which an engine leaves a recording when it stalls, loses a peer, is asked for its "
+      "report or closes; empty is nowhere."},
+     &Options::recorder_dir},
     {{"stall_report_ms", "SLUICE_STALL_REPORT_MS", "", "ms", 0, kHourMs, "",
       "After so long without a chunk moving although some are in flight, the log says how every "
       "channel stands and what that most likely means; 0 is never."},
@@ -329,22 +337,6 @@ Status check_rows(const Owner& options) {
   return {};
 }
 
-// Insertions, deletions and changes that turn one word into the other.
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 std::span<const Setting> settings() { return kSettings; }
@@ -421,42 +413,6 @@ std::vector<std::string> unknown_environment() {
   return lines;
 }
 
-Result<std::uint64_t> parse_number(std::string_view text) {
-  const auto refuse = [&](std::string_view what) {
-    return Status(StatusCode::kInvalidArgument, fmt::format("\"{}\" is {}", text, what));
-  };
-  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
-  std::uint64_t value = 0;
-  std::size_t at = 0;
-  for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at) {
-    const auto digit = static_cast<std::uint64_t>(text[at] - '0');
-    if (value > (kMost - digit) / 10) return refuse("too large a number");
-    value = value * 10 + digit;
-  }
-  if (at == 0) return refuse("not a number");
-  if (at + 1 < text.size() && text[at] == ' ') ++at;
-  std::string suffix(text.substr(at));
-  for (char& c : suffix) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  constexpr std::pair<std::string_view, std::uint64_t> kFactors[] = {
-      {"", 1}, {"k", kKiB}, {"m", kMiB}, {"g", kGiB}, {"kib", kKiB}, {"mib", kMiB}, {"gib", kGiB},
-  };
-  for (const auto& [word, factor] : kFactors) {
-    if (suffix != word) continue;
-    if (value > kMost / factor) return refuse("too large a number");
-    return value * factor;
-  }
-  return refuse("not a number (suffixes are K, M, G and KiB, MiB, GiB)");
-}
-
-std::string format_bytes(std::uint64_t bytes) {
-  constexpr std::pair<std::uint64_t, std::string_view> kUnits[] = {
-      {kGiB, " GiB"}, {kMiB, " MiB"}, {kKiB, " KiB"}};
-  for (const auto& [unit, name] : kUnits) {
-    if (bytes >= unit && bytes % unit == 0) return fmt::format("{}{}", bytes / unit, name);
-  }
-  return fmt::format("{}", bytes);
-}
-
 std::string legal_values(const Setting& setting) {
   const std::string_view choices = setting.choices;
   if (!choices.empty()) {
@@ -471,21 +427,6 @@ std::string legal_values(const Setting& setting) {
     return fmt::format("{} to {}", format_bytes(setting.min), format_bytes(setting.max));
   }
   return fmt::format("{} to {}{}", setting.min, setting.max, unit_of(setting));
-}
-
-std::string_view nearest_name(std::span<const std::string_view> names, std::string_view word) {
-  std::string_view best;
-  std::size_t fewest = std::numeric_limits<std::size_t>::max();
-  for (const std::string_view name : names) {
-    // A name cut short is as near as one with a single slip.
-    const bool begins = !word.empty() && name.starts_with(word);
-    const std::size_t edits = begins ? 1 : edit_distance(word, name);
-    if (edits < fewest) {
-      fewest = edits;
-      best = name;
-    }
-  }
-  return best;
 }
 
 }  // namespace sluice

@@ -15,7 +15,8 @@ OutboundChannel::OutboundChannel(const Context& context, std::unique_ptr<SendCha
       window_(context.window),
       staging_(context.net, context.gpu, context.chunk_bytes, context.staging),
       peer_(peer),
-      index_(index) {}
+      index_(index),
+      record_(context.recorder, peer, index, kSends) {}
 
 PostAnswer OutboundChannel::post(std::uint64_t transfer, const std::byte* from, std::uint64_t bytes,
                                  NetMemory* memory) {
@@ -23,10 +24,12 @@ PostAnswer OutboundChannel::post(std::uint64_t transfer, const std::byte* from, 
   if (window_.waiting_to_arrive() > 0) return PostAnswer::kBusy;  // Not before those packed.
   Chunk& chunk = window_.next();
   const PostAnswer answer = net_channel_->post(from, bytes, *memory);
+  if (answer == PostAnswer::kBusy) record_.busy();
   if (answer != PostAnswer::kPosted) return answer;
   chunk = {transfer, bytes, nullptr, 0, false};
   window_.post();
   window_.arrive();
+  record_.posted(transfer, bytes);
   SLUICE_LOG(kTrace, "channel", "peer {} send channel {} posted bytes {} in_flight {}/{}", peer_,
              index_, bytes, window_.in_flight(), window_.limit());
   return answer;
@@ -43,6 +46,7 @@ PostAnswer OutboundChannel::pack(std::uint64_t transfer, const std::byte* from,
   staging_.take();
   window_.next() = {transfer, bytes, slot, context_.packs.add({from, slot, bytes}), false};
   window_.post();
+  record_.packing(transfer);
   return PostAnswer::kPosted;
 }
 
@@ -56,9 +60,13 @@ std::size_t OutboundChannel::post_packed() {
     chunk.dropped = aborted_ || !failure_.ok();
     if (!chunk.dropped) {
       const PostAnswer answer = net_channel_->post(chunk.slot, chunk.bytes, staging_.memory());
-      if (answer == PostAnswer::kBusy) break;
+      if (answer == PostAnswer::kBusy) {
+        record_.busy();
+        break;
+      }
       chunk.dropped = answer == PostAnswer::kFailed;
     }
+    record_.posted(chunk.transfer, chunk.bytes);
     window_.arrive();
     ++steps;
   }
@@ -67,6 +75,7 @@ std::size_t OutboundChannel::post_packed() {
 
 void OutboundChannel::abort() {
   aborted_ = true;
+  record_.aborted();
   net_channel_->abort();
 }
 
@@ -93,19 +102,21 @@ Release OutboundChannel::try_release_oldest(std::uint64_t& transfer) {
     failed = test == TestAnswer::kFailed;
     return Release::kReleased;
   });
+  if (answer == Release::kReleased) record_.released(transfer, !failed);
   return failed ? Release::kFailed : answer;
 }
 
 ChannelFacts OutboundChannel::facts() const {
-  return {true,   index_, window_.in_flight(), window_.limit(), window_.waiting_to_unpack(),
-          tests_, 0};
+  return {true,   index_, window_.in_flight(),      window_.limit(), window_.waiting_to_unpack(),
+          tests_, 0,      net_channel_->diagnosis()};
 }
 
 InboundChannel::InboundChannel(const Context& context, std::uint64_t peer, std::uint32_t index)
     : window_(context.window),
       staging_(context.net, context.gpu, context.chunk_bytes, context.staging),
       peer_(peer),
-      index_(index) {}
+      index_(index),
+      record_(context.recorder, peer, index, kReceives) {}
 
 ChannelFacts InboundChannel::facts() const {
   return {false,
@@ -114,7 +125,8 @@ ChannelFacts InboundChannel::facts() const {
           window_.limit(),
           window_.waiting_to_arrive(),
           tests_,
-          kMostAnnounced - room_for_announced()};
+          kMostAnnounced - room_for_announced(),
+          connected() ? net_channel_->diagnosis() : ""};
 }
 
 void InboundChannel::announce(std::uint64_t transfer, std::byte* into, std::uint64_t bytes,
@@ -139,6 +151,7 @@ std::size_t InboundChannel::reap_posted(UnpackBatch& batch) {
     } else {
       take_arrival(chunk, batch);
     }
+    record_.arrived(chunk.transfer);
     window_.arrive();
     ++steps;
   }
@@ -179,6 +192,7 @@ std::size_t InboundChannel::unpack_arrived(std::uint64_t ticket) {
   while (window_.waiting_to_unpack() > 0) {
     Chunk& chunk = window_.oldest_arrived();
     if (chunk.ticket != 0) chunk.ticket = ticket;
+    record_.unpacking(chunk.transfer, chunk.ticket != 0);
     window_.unpack();
     ++steps;
   }
@@ -199,6 +213,7 @@ void InboundChannel::fail(Status status) {
 void InboundChannel::abort() {
   if (aborted_) return;
   aborted_ = true;
+  record_.aborted();
   announced_head_ = announced_tail_;
   if (net_channel_ != nullptr) net_channel_->abort();
 }

@@ -65,6 +65,7 @@ class OutboundChannel {
   Status failure_;           // Other than the Net's.
   std::uint64_t peer_;       // For the log.
   std::uint32_t index_;
+  ChannelRecord record_;
 };
 
 // Receives: announced by manifests, then posted, arrived, unpacking, released.
@@ -147,6 +148,7 @@ class InboundChannel {
   Status failure_;
   std::uint64_t peer_;
   std::uint32_t index_;
+  ChannelRecord record_;
 };
 
 template <typename Released>
@@ -167,6 +169,7 @@ std::size_t InboundChannel::retire_unpacked(Gpu& gpu, Released&& released) {
     const std::uint64_t transfer = chunk.transfer;
     const bool good = chunk.good;
     window_.release();
+    record_.released(transfer, good);
     ++steps;
     released(transfer, good);
   }
@@ -184,7 +187,10 @@ std::size_t InboundChannel::post_next(Posted&& posted) {
     std::byte* const slot = staged ? staging_.next() : nullptr;
     const PostAnswer answer = net_channel_->post(staged ? slot : next.into, next.bytes,
                                                  staged ? staging_.memory() : *next.memory);
-    if (answer == PostAnswer::kBusy) break;
+    if (answer == PostAnswer::kBusy) {
+      record_.busy();
+      break;
+    }
     if (answer == PostAnswer::kFailed) {
       fail(net_channel_->failure());
       break;
@@ -193,6 +199,7 @@ std::size_t InboundChannel::post_next(Posted&& posted) {
     Chunk& chunk = window_.next();
     chunk = {next.transfer, next.into, next.bytes, slot, {}, {}, 0, false, false};
     window_.post();
+    record_.posted(next.transfer, next.bytes);
     ++announced_head_;
     ++steps;
     posted(next.transfer);

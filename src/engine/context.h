@@ -9,6 +9,7 @@
 #include "src/engine/transfer.h"
 #include "src/gpu/gpu.h"
 #include "src/net/net.h"
+#include "src/observe/recorder.h"
 
 namespace sluice {
 
@@ -19,6 +20,7 @@ struct Context {
   const Clock& clock;
   TransferTable& transfers;
   PackBatch& packs;
+  Recorder& recorder;
   std::uint32_t device;       // Of net.
   std::uint32_t channels;     // Per peer and direction.
   std::uint32_t window;       // Chunks in flight on a channel.

@@ -36,7 +36,8 @@ Secret secret_for(const Options& options) {
 }
 
 Context context_for(const Options& options, const EngineParts& parts, Net& net, Gpu& gpu,
-                    const Clock& clock, TransferTable& transfers, PackBatch& packs) {
+                    const Clock& clock, TransferTable& transfers, PackBatch& packs,
+                    Recorder& recorder) {
   const Device& device = net.devices()[parts.device];
   const std::uint32_t window = std::min({options.window, device.most_in_flight, kLargestWindow});
   const std::uint64_t chunk_bytes = std::min(options.chunk_bytes, device.largest_chunk);
@@ -47,6 +48,7 @@ Context context_for(const Options& options, const EngineParts& parts, Net& net, 
           clock,
           transfers,
           packs,
+          recorder,
           parts.device,
           parts.channels,
           window,
@@ -77,9 +79,10 @@ EngineImpl::EngineImpl(EngineParts parts)
       advertise_host_(std::move(parts.advertise_host)),
       name_(options_.name),
       secret_(secret_for(options_)),
-      transfers_(options_.max_transfers, options_.max_regions),
+      recorder_(options_.recorder_events),
+      transfers_(options_.max_transfers, options_.max_regions, &recorder_),
       packs_(kLargestBatch),
-      context_(context_for(options_, parts, *net_, *gpu_, *clock_, transfers_, packs_)),
+      context_(context_for(options_, parts, *net_, *gpu_, *clock_, transfers_, packs_, recorder_)),
       own_limits_(limits_of(options_, context_, *net_, name_)),
       bootstrap_(options_, secret_, own_limits_, *clock_),
       peers_(options_.max_peers),
@@ -182,6 +185,7 @@ Result<TransferId> EngineImpl::transfer(Direction direction, PeerId peer, Slice 
 
 std::size_t EngineImpl::progress() {
   const Nanoseconds now = clock_->now();
+  recorder_.at(now);
   std::size_t steps = move_chunks(now);  // First: what the caller has just asked for goes out.
   const std::size_t heard = handle_ready();
   // What was announced is posted in the same pass: wait() would take another for a reason to spin.
@@ -321,6 +325,7 @@ std::size_t EngineImpl::bury_gone() {
       leaving_.push_back({std::move(link), clock_->now() + kCloseLimit});
       next_time_ = 0;
     }
+    if (peer->failure().code() != StatusCode::kClosed) keep_recording("lost");
     live_[i] = live_.back();
     live_.pop_back();
     peers_.release(peer->id());
@@ -366,9 +371,10 @@ void EngineImpl::close() {
     move_chunks(now);
     bury_gone();
     see_off(now);
-    if (live_.empty() && leaving_.empty()) return;
+    if (live_.empty() && leaving_.empty()) break;
     control_->sleep(std::chrono::microseconds(100));
   }
+  keep_recording("closed");
   for (Peer* peer : live_) peer->stop_lingering();
 }
 

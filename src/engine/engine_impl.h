@@ -19,6 +19,7 @@
 #include "src/gpu/gpu.h"
 #include "src/net/control.h"
 #include "src/net/net.h"
+#include "src/observe/recorder.h"
 
 namespace sluice {
 
@@ -59,6 +60,7 @@ class EngineImpl final : public Engine {
   [[nodiscard]] int wake_fd() const override { return control_->wake_fd(); }
   [[nodiscard]] EngineCounters counters() const override;
   std::string report() override;
+  Status record_to(const std::string& path) override;
 
  private:
   // A connection whose owner is gone and whose last frames are not delivered yet.
@@ -74,6 +76,8 @@ class EngineImpl final : public Engine {
   void stand_down();
   PeerFacts facts_of(const Peer& peer, Nanoseconds now);
   void look_for_stalls(Nanoseconds now);
+  Status record(const std::string& path, std::string_view reason);
+  std::string keep_recording(std::string_view reason);
   [[nodiscard]] Nanoseconds spin_end(Nanoseconds start, Nanoseconds end) const;
   Result<TransferId> transfer(Direction direction, PeerId peer, Slice slice);
   Peer* find_peer(PeerId peer);
@@ -98,6 +102,7 @@ class EngineImpl final : public Engine {
   const std::string advertise_host_;
   const std::string name_;
   const Secret secret_;
+  Recorder recorder_;
   TransferTable transfers_;
   PackBatch packs_;
   const Context context_;
@@ -113,9 +118,10 @@ class EngineImpl final : public Engine {
   Nanoseconds next_time_ = 0;
   const Cadence cadence_;
   EngineCounters counters_;
-  Nanoseconds worked_at_ = 0;  // When a pass last found something to do.
-  bool accepting_ = true;      // False: as many strangers as may be are at the door.
-  bool short_gaps_ = true;     // Work has come within spin_us of late: spinning is worth it.
+  Nanoseconds worked_at_ = 0;     // When a pass last found something to do.
+  std::uint32_t recordings_ = 0;  // In recorder_dir.
+  bool accepting_ = true;         // False: as many strangers as may be are at the door.
+  bool short_gaps_ = true;        // Work has come within spin_us of late: spinning is worth it.
   std::atomic<bool> interrupted_{false};
   std::atomic<bool> sleeping_{false};
 };

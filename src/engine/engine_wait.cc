@@ -81,6 +81,7 @@ void EngineImpl::wait(std::chrono::microseconds limit) {
       const Nanoseconds now = clock_->now();
       const Nanoseconds most = std::min(sleep_limit(now), end - now);
       control_->sleep(std::chrono::microseconds(std::max<Nanoseconds>(most / 1000, 0)));
+      recorder_.slept(now, clock_->now());
       ++counters_.wake_ups;
     }
     sleeping_.store(false);

@@ -39,6 +39,7 @@ IoAnswer FrameStream::fill() {
   if (result.answer == IoAnswer::kSome) {
     in_end_ += result.bytes;
     last_received_ = clock_.now();
+    if (recorder_ != nullptr) recorder_->at(last_received_);
   }
   return result.answer;
 }
@@ -63,6 +64,7 @@ FrameStream::Next FrameStream::next(Frame& frame) {
   frame.type = header.type;
   frame.body = bytes.subspan(wire::kHeaderBytes, header.body_bytes);
   in_begin_ += wire::kHeaderBytes + header.body_bytes;
+  note(EventKind::kFrameIn, header.type, frames_in_++);
   return Next::kFrame;
 }
 
@@ -81,6 +83,12 @@ void FrameStream::finish_frame(std::span<std::byte> space, wire::FrameType type,
   wire::Header{static_cast<std::uint32_t>(body_bytes), type}.encode(writer);
   SLUICE_CHECK(writer.ok(), "no room for frame type {}", static_cast<int>(type));
   out_end_ += wire::kHeaderBytes + body_bytes;
+  note(EventKind::kFrameOut, type, frames_out_++);
+}
+
+void FrameStream::note(EventKind kind, wire::FrameType type, std::uint32_t number) {
+  if (recorder_ == nullptr) return;
+  recorder_->add({0, 0, number, 0, peer_, 0, kind, static_cast<std::uint8_t>(type)});
 }
 
 IoAnswer FrameStream::flush() {

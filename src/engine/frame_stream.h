@@ -11,6 +11,7 @@
 #include "src/base/clock.h"
 #include "src/engine/wire.h"
 #include "src/net/control.h"
+#include "src/observe/recorder.h"
 
 namespace sluice {
 
@@ -24,6 +25,12 @@ class FrameStream {
 
   // `largest_body`: what either end may send. `clock` must outlive this.
   FrameStream(std::unique_ptr<ByteStream> stream, std::size_t largest_body, const Clock& clock);
+
+  // From now on tells `recorder`, which outlives this, of every frame, as of `peer`.
+  void record(Recorder& recorder, std::uint64_t peer) {
+    recorder_ = &recorder;
+    peer_ = static_cast<std::uint32_t>(peer);
+  }
 
   // Reads what has come. kSome: call next() until kNone. Bytes that came before the end are handed
   // out by next() even when the answer is kEnd or kFailed.
@@ -59,6 +66,7 @@ class FrameStream {
 
  private:
   std::span<std::byte> tail();
+  void note(EventKind kind, wire::FrameType type, std::uint32_t number);
   void finish_frame(std::span<std::byte> space, wire::FrameType type, std::size_t body_bytes);
 
   std::unique_ptr<ByteStream> stream_;
@@ -74,6 +82,11 @@ class FrameStream {
   std::size_t out_end_ = 0;
   Nanoseconds last_received_;
   Nanoseconds last_sent_;
+  Recorder* recorder_ = nullptr;
+  std::uint32_t peer_ = 0;
+  // Frames so far: both ends count the same.
+  std::uint32_t frames_in_ = 0;
+  std::uint32_t frames_out_ = 0;
 };
 
 }  // namespace sluice

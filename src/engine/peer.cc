@@ -36,12 +36,20 @@ Peer::Peer(const Context& context, std::uint64_t id, std::string remote)
       inbound_(context, id),
       moved_at_(context.clock.now()) {}
 
+void Peer::note(EventKind kind, StatusCode code) {
+  context_.recorder.add(
+      {0, 0, 0, 0, static_cast<std::uint32_t>(id_), 0, kind, static_cast<std::uint8_t>(code)});
+}
+
 void Peer::join(std::unique_ptr<FrameStream> link, const PeerLimits& limits) {
   link_ = std::move(link);
   limits_ = limits;
   link_->stream().tag = id_;
   label_ = fmt::format("{} ({})", limits.name, link_->stream().remote());
   state_ = State::kReady;
+  context_.recorder.met({id_, limits.generation, label_});
+  link_->record(context_.recorder, id_);
+  note(EventKind::kPeerReady);
   SLUICE_LOG(kInfo, "engine", "peer {} connected: {}", id_, label_);
   handle_frames();
 }
@@ -148,6 +156,7 @@ Status Peer::on_goodbye(const FrameStream::Frame& frame) {
   }
   goodbye_ = {StatusCode::kClosed, fmt::format("the other end closed: {}", reason)};
   state_ = State::kLeaving;
+  note(EventKind::kPeerLeaving);
   leaving_deadline_ = context_.clock.now() + from_ms(context_.options.peer_timeout_ms);
   link_->stream().set_reading(false);
   return {};
@@ -241,6 +250,7 @@ void Peer::fail(const Status& status) {
                outbound_.has_channels() &&
                !context_.net.devices()[context_.device].sent_survives_close;
   state_ = State::kFailing;
+  note(EventKind::kPeerFailed, status.code());
   failure_ = status.with_context(fmt::format("peer {} {}", id_, label_));
   if (!was_joining) {  // The bootstrap has logged the others.
     if (status.code() == StatusCode::kClosed) {
@@ -303,6 +313,7 @@ PeerFacts Peer::facts(Nanoseconds now) const {
   facts.joining = joining();
   facts.silent_for = link_ == nullptr ? 0 : now - last_heard();
   facts.still_for = now - moved_at_;
+  if (link_ != nullptr) facts.control = link_->stream().diagnosis();
   outbound_.add_facts(facts);
   inbound_.add_facts(facts);
   return facts;

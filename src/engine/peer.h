@@ -75,6 +75,7 @@ class Peer {
  private:
   enum class State : std::uint8_t { kJoining, kReady, kLeaving, kFailing };
 
+  void note(EventKind kind, StatusCode code = StatusCode::kOk);
   void handle_frames();
   Status on_frame(const FrameStream::Frame& frame);
   Status on_goodbye(const FrameStream::Frame& frame);

@@ -32,6 +32,7 @@ std::string channel_line(const ChannelFacts& one) {
                         one.tests);
   }
   if (one.announced > 0) line += fmt::format(", {} more announced", one.announced);
+  if (!one.connection.empty()) line += "; " + one.connection;
   return line + "\n";
 }
 
@@ -93,6 +94,7 @@ std::string report_text(const std::string& engine, const std::vector<PeerFacts>&
         "{} receives, {} not announced\n",
         peer.id, peer.label, seconds(peer.still_for), seconds(peer.silent_for), peer.sends,
         peer.credits, peer.recvs, peer.unannounced);
+    if (!peer.control.empty()) text += fmt::format("    control: {}\n", peer.control);
     for (const ChannelFacts& one : peer.channels) text += channel_line(one);
     const Cause cause = likely_cause(peer);
     text += fmt::format("    means: {}\n    try: {}\n", cause.means, cause.attempt);

@@ -18,6 +18,7 @@ struct ChannelFacts {
   std::uint32_t in_net = 0;     // Of them, with the Net: posted, and not told Done.
   std::uint64_t tests = 0;      // Of the oldest of these, all answered Pending.
   std::uint32_t announced = 0;  // Receives: announced by the peer, and not posted yet.
+  std::string connection{};     // As its Net describes it, or "".
 };
 
 // Of one peer, now. Durations are up to now.
@@ -34,6 +35,7 @@ struct PeerFacts {
   std::uint64_t credits = 0;      // Receives that the peer has posted and that no send has met.
   std::uint64_t unannounced = 0;  // Receives of ours that no manifest has named.
   std::vector<ChannelFacts> channels;
+  std::string control;  // The control connection, described.
 };
 
 // What most likely keeps it from moving, and what to try.

@@ -8,8 +8,9 @@
 
 namespace sluice {
 
-TransferTable::TransferTable(std::uint32_t max_transfers, std::uint32_t max_regions)
-    : transfers_(max_transfers), regions_(max_regions), done_(max_transfers) {}
+TransferTable::TransferTable(std::uint32_t max_transfers, std::uint32_t max_regions,
+                             Recorder* recorder)
+    : transfers_(max_transfers), regions_(max_regions), recorder_(recorder), done_(max_transfers) {}
 
 Result<RegionId> TransferTable::add_region(std::span<std::byte> range, Memory kind,
                                            std::unique_ptr<NetMemory> memory) {
@@ -69,6 +70,7 @@ Result<TransferId> TransferTable::add(Direction direction, PeerId peer, Slice sl
   transfer.data = region->base + slice.offset;
   transfer.length = slice.length;
   ++region->uses;
+  note(EventKind::kAsked, id, transfer, slice.length);
   return TransferId(id);
 }
 
@@ -80,6 +82,24 @@ void TransferTable::complete(std::uint64_t id, std::uint64_t bytes, const Status
   transfer->status = status;
   --regions_.find(static_cast<std::uint64_t>(transfer->region))->uses;
   done_[done_tail_++ % done_.size()] = {id, bytes};
+  note(EventKind::kCompleted, id, *transfer, bytes);
+}
+
+// Asked between passes, completed in one.
+void TransferTable::note(EventKind kind, std::uint64_t id, const Transfer& transfer,
+                         std::uint64_t bytes) {
+  if (recorder_ == nullptr) return;
+  const bool asked = kind == EventKind::kAsked;
+  const auto way = transfer.direction == Direction::kSend ? kSends : kReceives;
+  const Event event{0,
+                    id,
+                    static_cast<std::uint32_t>(bytes >> 32),
+                    static_cast<std::uint32_t>(bytes),
+                    static_cast<std::uint32_t>(transfer.peer),
+                    0,
+                    kind,
+                    asked ? way : static_cast<std::uint8_t>(transfer.status.code())};
+  asked ? recorder_->add_ahead(event) : recorder_->add(event);
 }
 
 std::size_t TransferTable::poll(std::span<Completion> out) {

@@ -11,6 +11,7 @@
 #include "sluice/engine.h"
 #include "src/base/slot_pool.h"
 #include "src/net/net.h"
+#include "src/observe/recorder.h"
 
 namespace sluice {
 
@@ -48,7 +49,9 @@ struct Region {
 
 class TransferTable {
  public:
-  TransferTable(std::uint32_t max_transfers, std::uint32_t max_regions);
+  // `recorder`, which outlives this, is told of what is asked and completed; nullptr: nobody is.
+  TransferTable(std::uint32_t max_transfers, std::uint32_t max_regions,
+                Recorder* recorder = nullptr);
 
   Result<RegionId> add_region(std::span<std::byte> range, Memory kind,
                               std::unique_ptr<NetMemory> memory);
@@ -69,6 +72,8 @@ class TransferTable {
   }
 
  private:
+  void note(EventKind kind, std::uint64_t id, const Transfer& transfer, std::uint64_t bytes);
+
   struct Done {
     std::uint64_t id;
     std::uint64_t bytes;
@@ -76,6 +81,7 @@ class TransferTable {
 
   SlotPool<Transfer> transfers_;
   SlotPool<Region> regions_;
+  Recorder* recorder_;
   std::vector<Done> done_;  // A ring: as many places as transfers, so it cannot overflow.
   std::uint64_t done_head_ = 0;
   std::uint64_t done_tail_ = 0;

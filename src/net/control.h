@@ -46,6 +46,9 @@ class ByteStream {
   [[nodiscard]] virtual std::string local_host() const = 0;  // "10.0.0.1", no port. "" if unknown.
   [[nodiscard]] virtual std::string remote() const = 0;      // "10.0.0.2:41234"
 
+  // What the connection is like now, in words, for a report. "": it cannot tell.
+  [[nodiscard]] virtual std::string diagnosis() const { return {}; }
+
   // The owner's mark, handed back by ready().
   std::uint64_t tag = 0;
 };

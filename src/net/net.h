@@ -82,6 +82,8 @@ class SendChannel {
   virtual void abort() = 0;
   // Why something failed. OK while nothing has.
   [[nodiscard]] virtual Status failure() const = 0;
+  // What its connection is like now, in words, for a report. "": the Net cannot tell.
+  [[nodiscard]] virtual std::string diagnosis() const { return {}; }
 };
 
 class RecvChannel {
@@ -98,6 +100,7 @@ class RecvChannel {
   virtual void consume_oldest() = 0;
   virtual void abort() = 0;
   [[nodiscard]] virtual Status failure() const = 0;
+  [[nodiscard]] virtual std::string diagnosis() const { return {}; }  // As SendChannel's.
 };
 
 // Makes one receive channel.

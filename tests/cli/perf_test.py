@@ -168,5 +168,42 @@ class Sweep(CliTest):
         self.stop(server)
 
 
+class Recorded(CliTest):
+    def recordings(self):
+        os.mkdir(self.path("kept"))
+        self.assert_works(self.sluice("perf", "local", *QUICK, "--channels", "2",
+                                      SLUICE_RECORDER_DIR=self.path("kept"),
+                                      SLUICE_RECORDER_EVENTS="500"))
+        kept = sorted(os.path.join("kept", name) for name in os.listdir(self.path("kept")))
+        self.assertEqual(len(kept), 2, kept)
+        return kept
+
+    def test_both_ends_on_one_clock(self):
+        kept = self.recordings()
+        result = self.sluice("report", *kept, "--trace", "trace.json")
+        self.assert_works(result)
+        self.assertEqual(result.stdout.count("recorded because: closed"), 2)
+        self.assertEqual(result.stdout.count("512 of "), 2)
+        self.assertRegex(result.stdout,
+                         r"clock: .* control frames one way and \d+ the other: within")
+        self.assertRegex(result.stdout, r"from posted there to arrived here: median [\d.]+ [um]?s")
+        events = self.read_json("trace.json")["traceEvents"]
+        self.assertEqual({event["pid"] for event in events}, {1, 2})
+        self.assertEqual(sum(event["ph"] == "b" for event in events),
+                         sum(event["ph"] == "e" for event in events))
+        self.assertGreater(sum(event["ph"] == "C" for event in events), 0)
+
+    def test_what_is_no_recording(self):
+        kept = self.recordings()
+        with open(self.path(kept[0]), "rb") as file:
+            content = file.read()
+        with open(self.path("cut"), "wb") as file:
+            file.write(content[:-1])
+        self.assert_fails(self.sluice("report", kept[1], "cut"), 1, "cut: not a recording")
+        self.assert_fails(self.sluice("report", "none"), 1, "none", "No such file")
+        self.assert_fails(self.sluice("report"), 2, "files")
+        self.assert_fails(self.sluice("report", kept[0], "--trace", "no/such"), 1, "no/such")
+
+
 if __name__ == "__main__":
     harness.main()

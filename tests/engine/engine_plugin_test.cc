@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <ostream>
 #include <thread>
 
@@ -295,6 +296,9 @@ TEST_P(EnginePluginStall, TheLogSaysByItselfHowThingsStandAndWhatThatMeans) {
   Options options = plugin_options(64 << 10);
   options.peer_timeout_ms = 60'000;  // The report comes first.
   options.stall_report_ms = 200;
+  std::string folder = testing::TempDir() + "stall_XXXXXX";
+  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  options.recorder_dir = folder;
   options.log_level = "warning";
   Pair pair(options, options);
   std::vector<std::byte> from = random_bytes(kMessage, 5);
@@ -307,10 +311,12 @@ TEST_P(EnginePluginStall, TheLogSaysByItselfHowThingsStandAndWhatThatMeans) {
   };
   EXPECT_TRUE(pair.drive([&] {
     return log_.find("with the Net, the oldest tested") != std::string::npos &&
+           log_.find("-stall.recording") != std::string::npos &&
            (says(pair.a, GetParam().means) || says(pair.b, GetParam().means));
   })) << log_;
   pair.a.engine.reset();
   pair.b.engine.reset();
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

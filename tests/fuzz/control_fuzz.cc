@@ -104,7 +104,8 @@ void hostile_peer(std::span<const std::byte> input) {
   HostGpu gpu;
   TransferTable transfers(8, 1);
   PackBatch packs(16);
-  const Context context{options, net, gpu, clock, transfers, packs, 0, 2, 16, 4096, 4};
+  Recorder recorder(0);
+  const Context context{options, net, gpu, clock, transfers, packs, recorder, 0, 2, 16, 4096, 4};
   Bytes memory(8 * kSlice, std::byte{0x5a});
   const RegionId region =
       *transfers.add_region(memory, Memory::kHost, std::make_unique<DeafMemory>());

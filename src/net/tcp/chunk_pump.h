@@ -27,6 +27,7 @@
 #include "src/net/net.h"
 #include "src/net/tcp/chunk_stream.h"
 #include "src/net/tcp/doorbell.h"
+#include "src/net/tcp/socket_state.h"
 
 namespace sluice {
 
@@ -64,6 +65,7 @@ class ChunkPump {
   TestAnswer test_oldest(std::uint64_t& bytes);
   void abort();
   [[nodiscard]] Status failure() const;
+  [[nodiscard]] std::string diagnosis() const { return describe_socket(stream_->fd()); }
 
   [[nodiscard]] std::uint64_t in_flight() const { return posted_ - reported(); }
   [[nodiscard]] bool helper_idle() const {

@@ -43,6 +43,7 @@ class TcpSendChannel final : public SendChannel {
   TestAnswer test_oldest() override;
   void abort() override { pump_->abort(); }
   [[nodiscard]] Status failure() const override { return pump_->failure(); }
+  [[nodiscard]] std::string diagnosis() const override { return pump_->diagnosis(); }
 
  private:
   TcpSendChannel(ChannelContext& context, std::unique_ptr<ChunkPump> pump)
@@ -63,6 +64,7 @@ class TcpRecvChannel final : public RecvChannel {
   void consume_oldest() override;
   void abort() override { pump_->abort(); }
   [[nodiscard]] Status failure() const override { return pump_->failure(); }
+  [[nodiscard]] std::string diagnosis() const override { return pump_->diagnosis(); }
 
   // The engine is about to sleep: from now on the helper waits for what is posted.
   void stop_polling() { pump_->hand_over(); }

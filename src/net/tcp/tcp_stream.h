@@ -6,6 +6,7 @@
 #include "src/base/fd.h"
 #include "src/net/control.h"
 #include "src/net/tcp/host_address.h"
+#include "src/net/tcp/socket_state.h"
 
 namespace sluice {
 
@@ -26,6 +27,7 @@ class TcpStream final : public ByteStream {
   void set_reading(bool on) override;
   [[nodiscard]] std::string local_host() const override;
   [[nodiscard]] std::string remote() const override { return remote_.to_string(); }
+  [[nodiscard]] std::string diagnosis() const override { return describe_socket(socket_.get()); }
 
   // The epoll set says that the stream is ready, and its owner is told so.
   void named(std::uint32_t events);
