@@ -119,8 +119,8 @@ class Loopback(MeshTest):
 
     def test_who_does_not_belong_is_turned_away(self):
         self.write_hosts(*["127.0.0.1"] * 2)
-        leader = self.start(*self.command("--rank", "0", "--token", "right", "--join-timeout", "60"))
-        wrong = self.start(*self.command("--rank", "1", "--token", "wrong", "--join-timeout", "60"))
+        leader = self.start(*self.command("--rank", "0", "--token", "right"))
+        wrong = self.start(*self.command("--rank", "1", "--token", "wrong"))
         self.assertIn("rank 0 at 127.0.0.1:" + self.port, self.finish(wrong, 1)[1])
         with open(self.path("more"), "w", encoding="utf-8") as file:
             file.write("127.0.0.1\n" * 3)
