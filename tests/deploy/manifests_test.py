@@ -109,7 +109,8 @@ class Manifests(unittest.TestCase):
                     self.assertEqual(list(mistakes(document["spec"], schema, "spec")), [])
 
     def test_a_wrong_field_would_be_found(self):
-        job = {"completions": "2", "template": {"spec": {"restartPolicy": "Never", "container": []}}}
+        job = {"completions": "2",
+               "template": {"spec": {"restartPolicy": "Never", "container": []}}}
         self.assertEqual(list(mistakes(job, JOB, "spec")),
                          ["spec.completions: '2' is no int",
                           "spec.template.spec.container: unknown",
