@@ -34,6 +34,8 @@ PeerFacts EngineImpl::facts_of(const Peer& peer, Nanoseconds now) {
     if (transfer.peer != PeerId(peer.id()) || transfer.complete) return;
     if (transfer.direction == Direction::kSend) {
       ++facts.sends;
+    } else if (transfer.direction != Direction::kRecv) {
+      ++facts.one_sided;
     } else {
       ++facts.recvs;
       if (transfer.chunk_bytes == 0) ++facts.unannounced;

@@ -83,6 +83,10 @@ Cause likely_cause(const PeerFacts& peer) {
   if (peer.unannounced > 0) {
     return {"receives wait for sends of the peer: it has announced nothing for them", "send there"};
   }
+  if (peer.one_sided > 0) {
+    return {"a read or write waits for the answer of the peer: nobody makes passes there, or here",
+            "call progress() or wait() at both ends, or take a ProgressThread"};
+  }
   return {"nothing is asked for", "nothing"};
 }
 
@@ -91,9 +95,9 @@ std::string report_text(const std::string& engine, const std::vector<PeerFacts>&
   for (const PeerFacts& peer : peers) {
     text += fmt::format(
         "  peer {} {}: nothing moved for {:.1f} s, last heard {:.1f} s ago; {} sends, {} credits; "
-        "{} receives, {} not announced\n",
+        "{} receives, {} not announced; {} one-sided\n",
         peer.id, peer.label, seconds(peer.still_for), seconds(peer.silent_for), peer.sends,
-        peer.credits, peer.recvs, peer.unannounced);
+        peer.credits, peer.recvs, peer.unannounced, peer.one_sided);
     if (!peer.control.empty()) text += fmt::format("    control: {}\n", peer.control);
     for (const ChannelFacts& one : peer.channels) text += channel_line(one);
     const Cause cause = likely_cause(peer);
