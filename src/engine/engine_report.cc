@@ -32,10 +32,12 @@ PeerFacts EngineImpl::facts_of(const Peer& peer, Nanoseconds now) {
   PeerFacts facts = peer.facts(now);
   transfers_.for_each([&](std::uint64_t /*id*/, const Transfer& transfer) {
     if (transfer.peer != PeerId(peer.id()) || transfer.complete) return;
-    if (transfer.direction == Direction::kSend) {
-      ++facts.sends;
-    } else if (transfer.direction != Direction::kRecv) {
+    if (serves(transfer.direction)) {
+      ++facts.served;
+    } else if (transfer.layout != nullptr) {
       ++facts.one_sided;
+    } else if (transfer.direction == Direction::kSend) {
+      ++facts.sends;
     } else {
       ++facts.recvs;
       if (transfer.chunk_bytes == 0) ++facts.unannounced;

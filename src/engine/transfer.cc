@@ -188,9 +188,7 @@ void TransferTable::note(EventKind kind, std::uint64_t id, const Transfer& trans
                          std::uint64_t bytes) {
   if (recorder_ == nullptr) return;
   const bool asked = kind == EventKind::kAsked;
-  const bool sends =
-      transfer.direction == Direction::kSend || transfer.direction == Direction::kWrite;
-  const auto way = sends ? kSends : kReceives;
+  const auto way = sends(transfer.direction) ? kSends : kReceives;
   const Event event{0,
                     id,
                     static_cast<std::uint32_t>(bytes >> 32),

@@ -24,6 +24,11 @@ enum class Direction : std::uint8_t { kSend, kRecv, kWrite, kRead, kServedWrite,
 constexpr bool serves(Direction direction) {
   return direction == Direction::kServedWrite || direction == Direction::kServedRead;
 }
+// Its bytes go from here to the peer.
+constexpr bool sends(Direction direction) {
+  return direction == Direction::kSend || direction == Direction::kWrite ||
+         direction == Direction::kServedRead;
+}
 
 struct Transfer {
   Direction direction{};

@@ -104,8 +104,8 @@ void hostile_peer(std::span<const std::byte> input) {
   HostGpu gpu;
   TransferTable transfers(8, 1);
   PackBatch packs(16);
-  Recorder recorder(0);
   const RegionSeal seal(5);
+  Recorder recorder(0);
   const Context context{options,  net, gpu, clock, transfers, packs, seal,
                         recorder, 0,   2,   16,    4096,      4,     1};
   Bytes memory(8 * kSlice, std::byte{0x5a});
