@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The shape that this project comes from, on one machine with eight GPUs (or two, or four): GPU i to
 # GPU i + n/2 for all i at once, all engines in one process and a process each, beside NCCL's
-# sockets on the same pattern; then every GPU to every other. At most eight minutes with what it builds.
+# sockets on the same pattern; then every GPU to every other. At most eight minutes in all.
 #
 #   bench/eight_gpus.sh [--out DIR] [--programs DIR] [...]    # see bench/eight_gpus.py
 #

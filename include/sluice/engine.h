@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +32,7 @@ enum class Memory : std::uint8_t { kHost, kCuda };
 enum class RegionId : std::uint64_t {};
 enum class PeerId : std::uint64_t {};
 enum class TransferId : std::uint64_t {};
+enum class RemoteRegionId : std::uint64_t {};
 
 struct Slice {  // Part of a registered region.
   RegionId region;
@@ -38,11 +40,36 @@ struct Slice {  // Part of a registered region.
   std::uint64_t length;  // bytes; 0 is a message too
 };
 
+// What a peer may do with a region that was exported to it.
+enum class Access : std::uint8_t { kRead = 1, kWrite = 2, kReadWrite = 3 };
+
+struct RemoteSlice {  // Part of a region of a peer's.
+  RemoteRegionId region;
+  std::uint64_t offset;  // bytes
+  std::uint64_t length;  // bytes
+};
+
+// What a peer told us with a write, a read or notify().
+struct Notification {
+  PeerId peer;
+  std::string bytes;
+};
+
+struct TransferOptions {
+  // Told to the peer when the data has landed: of a write, in its memory; of a read, in ours. May
+  // be empty, which is a notification too; at most kLongestNotification. Copied at once.
+  std::optional<std::span<const std::byte>> notification;
+  // From the call on; what is not complete by then ends with kTimedOut, as cancel() would end it.
+  // 0: none.
+  std::chrono::microseconds deadline{0};
+};
+
 struct Completion {
   TransferId id;
   PeerId peer;
   Status status;        // OK, or why the transfer ended early: names the peer and the cause.
-  std::uint64_t bytes;  // Of a receive: bytes now visible in its slice. Of a send: bytes taken.
+  std::uint64_t bytes;  // Now visible in the slices of a receive or read, taken by a send, visible
+                        // at the peer of a write. 0 if status is not OK.
 };
 
 enum class PeerEventKind : std::uint8_t {
@@ -91,9 +118,49 @@ class Engine {
   // Two-sided transfers. The k-th send to a peer meets the k-th receive that the peer has posted
   // for us; the receive may be longer. A send completes when its memory may be reused: the Net has
   // taken every byte. A receive completes when the bytes are in place. kWouldBlock: max_transfers.
-  // (One-sided transfers, write and read, will stand here.)
   virtual Result<TransferId> send(PeerId peer, Slice from) = 0;
   virtual Result<TransferId> recv(PeerId peer, Slice into) = 0;
+
+  // One-sided transfers. The target exports a region; how the bytes reach the initiator is the
+  // caller's business. The initiator imports them, and reads and writes without the target's user
+  // doing anything: the target's engine must be driven (progress(), or a ProgressThread).
+  //
+  //   target:     bytes = export_region(region, Access::kReadWrite)
+  //   initiator:  remote = import_region(peer, bytes);  write(peer, {{slice}}, {{remote, 0, n}})
+  //
+  // The bytes are binary and good for as long as the region is registered; nobody can make or alter
+  // them. kNotFound: no such region.
+  virtual Result<std::string> export_region(RegionId region, Access access) = 0;
+  // kInvalidArgument: not an export, or one of a later version; kNotFound: stale, of an earlier
+  // start of that peer; kWouldBlock: max_remote_regions. Gone with its peer.
+  virtual Result<RemoteRegionId> import_region(PeerId peer, std::string_view bytes) = 0;
+  virtual Status forget_region(RemoteRegionId region) = 0;
+
+  // Moves the bytes of the local slices, one after the other, to those of the remote slices, or
+  // back: the two lists have as many bytes, but may cut them differently. Overlapping slices that
+  // are written end up with anything. A write completes when the target has every byte in place, a
+  // read when this end has. The target checks every slice before it touches anything; what it
+  // refuses completes with kDenied (access), kNotFound (the region is gone) or kInvalidArgument
+  // (outside). Transfers are not ordered among each other. kWouldBlock: max_transfers.
+  virtual Result<TransferId> write(PeerId peer, std::span<const Slice> from,
+                                   std::span<const RemoteSlice> to,
+                                   const TransferOptions& options = {}) = 0;
+  virtual Result<TransferId> read(PeerId peer, std::span<const Slice> into,
+                                  std::span<const RemoteSlice> from,
+                                  const TransferOptions& options = {}) = 0;
+  // A notification alone; completes when the peer's engine has it.
+  static constexpr std::size_t kLongestNotification = 1 << 20;
+  virtual Result<TransferId> notify(PeerId peer, std::span<const std::byte> bytes) = 0;
+  // Ends a one-sided transfer early, or a message that has not begun. Its Completion comes when no
+  // byte can reach its memory any more and nothing of it is read: what is on the way goes its way
+  // first, all else stays where it is, and later transfers go on. It says kCancelled, or OK if it
+  // was too late; the target hears of it, and a notification is not told. kNotFound: complete
+  // already; kUnavailable: a message that has begun.
+  virtual Status cancel(TransferId transfer) = 0;
+
+  // What peers have told, as poll(). Those of one peer come in the order of its calls; one of a
+  // transfer that failed does not come. What is not polled holds up the peer's later requests.
+  virtual std::size_t poll_notifications(std::span<Notification> out) = 0;
 
   // Makes one pass over every connection; returns how many steps were taken (0: idle).
   virtual std::size_t progress() = 0;

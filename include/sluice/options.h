@@ -43,9 +43,11 @@ struct Options {
 
   // Limits.
   std::uint32_t max_peers = 256;
-  std::uint32_t max_transfers = 1024;  // In flight per engine, sends and receives together.
+  std::uint32_t max_transfers = 1024;  // In flight per engine, of every kind together.
   std::uint32_t max_regions = 1024;
-  std::uint32_t max_handshakes = 64;  // Connections that have not yet proved who they are.
+  std::uint32_t max_remote_regions = 4096;
+  std::uint64_t request_bytes = 8 << 20;  // Of one peer: descriptors and notifications.
+  std::uint32_t max_handshakes = 64;      // Connections that have not yet proved who they are.
 
   // Waiting. All in milliseconds but spin_us (microseconds).
   std::uint32_t connect_timeout_ms = 30000;   // From connect() to connected, and for channels.

@@ -30,13 +30,15 @@ class ProgressThread {
   virtual ~ProgressThread() = default;
 
   // Runs `call` on the engine's thread and returns once it has run. Inside, every member of Engine
-  // but wait() may be used; poll() and poll_peers() would take what the two below hand out. `call`
+  // but wait() may be used; its poll functions would take what those below hand out. `call`
   // must not throw and must not call back into this object.
   virtual void run(const std::function<void(Engine&)>& call) = 0;
 
-  // As Engine::poll() and poll_peers(), but wait up to `limit` for the first one (0: do not wait).
+  // As those of Engine, but wait up to `limit` for the first one (0: do not wait).
   virtual std::size_t poll(std::span<Completion> out, std::chrono::microseconds limit) = 0;
   virtual std::size_t poll_peers(std::span<PeerEvent> out, std::chrono::microseconds limit) = 0;
+  virtual std::size_t poll_notifications(std::span<Notification> out,
+                                         std::chrono::microseconds limit) = 0;
 };
 
 }  // namespace sluice

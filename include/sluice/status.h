@@ -25,6 +25,7 @@ enum class StatusCode : std::uint8_t {
   kPeerLost,         // The peer died, stopped, or its connection broke.
   kClosed,           // Closed on purpose, by this end or by the other.
   kSystem,           // A system call or a foreign library failed; the message has its errno.
+  kCancelled,        // cancel() was called.
 };
 
 // The name without its k, for logs and JSON: "PeerLost".

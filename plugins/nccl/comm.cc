@@ -34,6 +34,7 @@ ResultCode code_of(const Status& status) {
     case StatusCode::kSystem:
       return ResultCode::kSystemError;
     case StatusCode::kWouldBlock:
+    case StatusCode::kCancelled:  // Neither has a place here.
       break;
   }
   return ResultCode::kInternalError;

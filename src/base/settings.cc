@@ -111,12 +111,20 @@ constexpr Row<Options> kRows[] = {
       "Peers at a time; more are refused. Memory is set aside for each that is connected."},
      &Options::max_peers},
     {{"max_transfers", "SLUICE_MAX_TRANSFERS", "", "", 1, 1048576, "",
-      "Transfers in flight per engine, sends and receives together; a call beyond it is told "
+      "Transfers in flight per engine, of every kind together; a call beyond it is told "
       "kWouldBlock."},
      &Options::max_transfers},
     {{"max_regions", "SLUICE_MAX_REGIONS", "", "", 1, 1048576, "",
       "Memory regions registered at a time."},
      &Options::max_regions},
+    {{"max_remote_regions", "SLUICE_MAX_REMOTE_REGIONS", "", "", 1, 1048576, "",
+      "Regions of peers imported at a time."},
+     &Options::max_remote_regions},
+    {{"request_bytes", "SLUICE_REQUEST_BYTES", "", "bytes", 2 * kMiB, kGiB, "",
+      "Memory for what one peer asks of this end at a time: the block lists of its reads and "
+      "writes "
+      "and its notifications; what does not fit waits at the peer."},
+     &Options::request_bytes},
     {{"max_handshakes", "SLUICE_MAX_HANDSHAKES", "", "", 1, 65536, "",
       "Connections at a time that have not yet proved who they are; more are closed at once."},
      &Options::max_handshakes},

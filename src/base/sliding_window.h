@@ -49,6 +49,10 @@ class SlidingWindow {
     SLUICE_CHECK(!full(), "in flight {} limit {}", in_flight(), limit_);
     return at(posted_);
   }
+  // A number below limit() that no chunk in flight has.
+  [[nodiscard]] std::uint32_t next_place() const {
+    return static_cast<std::uint32_t>(posted_ % limit_);
+  }
   void post() {
     SLUICE_CHECK(!full(), "in flight {} limit {}", in_flight(), limit_);
     ++posted_;

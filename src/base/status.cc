@@ -33,6 +33,8 @@ const char* to_string(StatusCode code) {
       return "Closed";
     case StatusCode::kSystem:
       return "System";
+    case StatusCode::kCancelled:
+      return "Cancelled";
   }
   return "Unknown";  // A number from the wire or from a foreign caller.
 }

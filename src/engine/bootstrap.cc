@@ -64,9 +64,8 @@ void Bootstrap::add(std::unique_ptr<ByteStream> stream, Joining joining) {
   joining.own_nonce = random_nonce();
   joining.began = clock_.now();
   if (joining.end == End::kAccepting) ++inbound_;
-  joining.link = std::make_unique<FrameStream>(
-      std::move(stream),
-      std::max(wire::kLargestFixedBody, wire::kSmallOverhead + options_.small_bytes), clock_);
+  joining.link = std::make_unique<FrameStream>(std::move(stream),
+                                               wire::largest_body(options_.small_bytes), clock_);
   Joining& slot = *joining_.find(id);
   slot = std::move(joining);
   if (slot.end == End::kConnecting) {
@@ -236,6 +235,7 @@ Status Bootstrap::on_proof(Joining& joining, const FrameStream::Frame& frame, Pe
   limits.small_bytes = proof.limits.small_bytes;
   limits.channels = proof.limits.channels;
   limits.peer_timeout_ms = proof.limits.peer_timeout_ms;
+  limits.request_bytes = proof.limits.request_bytes;
   limits.name = printable(proof.limits.name);
   if (accepting) {
     wire::Proof welcome;

@@ -14,39 +14,47 @@ OutboundChannel::OutboundChannel(const Context& context, std::unique_ptr<SendCha
       net_channel_(std::move(net_channel)),
       window_(context.window),
       staging_(context.net, context.gpu, context.chunk_bytes, context.staging),
+      pieces_(context.window, context.most_pieces),
       peer_(peer),
       index_(index),
       record_(context.recorder, peer, index, kSends) {}
 
-PostAnswer OutboundChannel::post(std::uint64_t transfer, const std::byte* from, std::uint64_t bytes,
-                                 NetMemory* memory) {
-  if (memory == nullptr) return pack(transfer, from, bytes);
+PostAnswer OutboundChannel::post(std::uint64_t transfer, const ChunkPlace& from) {
+  const std::span<const ChunkPiece> pieces =
+      from.spread() ? pieces_.list(from, window_.next_place()) : std::span<const ChunkPiece>();
+  if (from.memory == nullptr && pieces.empty()) return pack(transfer, from);
   if (window_.waiting_to_arrive() > 0) return PostAnswer::kBusy;  // Not before those packed.
-  Chunk& chunk = window_.next();
-  const PostAnswer answer = net_channel_->post(from, bytes, *memory);
+  const PostAnswer answer = pieces.empty() ? net_channel_->post(from.data, from.bytes, *from.memory)
+                                           : net_channel_->post_pieces(pieces);
   if (answer == PostAnswer::kBusy) record_.busy();
   if (answer != PostAnswer::kPosted) return answer;
-  chunk = {transfer, bytes, nullptr, 0, false};
+  window_.next() = {transfer, from.bytes, nullptr, 0, false};
   window_.post();
   window_.arrive();
-  record_.posted(transfer, bytes);
+  record_.posted(transfer, from.bytes);
   SLUICE_LOG(kTrace, "channel", "peer {} send channel {} posted bytes {} in_flight {}/{}", peer_,
-             index_, bytes, window_.in_flight(), window_.limit());
+             index_, from.bytes, window_.in_flight(), window_.limit());
   return answer;
 }
 
-PostAnswer OutboundChannel::pack(std::uint64_t transfer, const std::byte* from,
-                                 std::uint64_t bytes) {
+PostAnswer OutboundChannel::pack(std::uint64_t transfer, const ChunkPlace& from) {
   if (Status status = staging_.open(); !status.ok()) {
     failure_ = status.with_context(fmt::format("send channel {}", index_));
     return PostAnswer::kFailed;
   }
-  if (staging_.full() || context_.packs.full()) return PostAnswer::kBusy;
+  if (staging_.full() || (!from.spread() && context_.packs.full())) return PostAnswer::kBusy;
   std::byte* const slot = staging_.next();
   staging_.take();
-  window_.next() = {transfer, bytes, slot, context_.packs.add({from, slot, bytes}), false};
+  std::uint64_t batch = 0;
+  if (from.spread()) {  // Over host memory: done when gathered.
+    gather(from, slot);
+  } else {
+    batch = context_.packs.add({from.data, slot, from.bytes});
+  }
+  window_.next() = {transfer, from.bytes, slot, batch, false};
   window_.post();
   record_.packing(transfer);
+  if (from.spread()) post_packed();
   return PostAnswer::kPosted;
 }
 
@@ -114,6 +122,7 @@ ChannelFacts OutboundChannel::facts() const {
 InboundChannel::InboundChannel(const Context& context, std::uint64_t peer, std::uint32_t index)
     : window_(context.window),
       staging_(context.net, context.gpu, context.chunk_bytes, context.staging),
+      pieces_(context.window, context.most_pieces),
       peer_(peer),
       index_(index),
       record_(context.recorder, peer, index, kReceives) {}
@@ -129,10 +138,9 @@ ChannelFacts InboundChannel::facts() const {
           connected() ? net_channel_->diagnosis() : ""};
 }
 
-void InboundChannel::announce(std::uint64_t transfer, std::byte* into, std::uint64_t bytes,
-                              NetMemory* memory) {
+void InboundChannel::announce(std::uint64_t transfer, const ChunkPlace& into) {
   SLUICE_CHECK(room_for_announced() > 0, "channel {}", index_);
-  announced_[announced_tail_++ % kMostAnnounced] = {transfer, into, bytes, memory};
+  announced_[announced_tail_++ % kMostAnnounced] = {transfer, into};
 }
 
 std::size_t InboundChannel::reap_posted(UnpackBatch& batch) {
@@ -143,7 +151,7 @@ std::size_t InboundChannel::reap_posted(UnpackBatch& batch) {
     SLUICE_LOG(kDebug, "channel",
                "peer {} recv channel {} test oldest rc {} done {} bytes {} in_flight {}/{}", peer_,
                index_, test == TestAnswer::kFailed ? 1 : 0, test == TestAnswer::kDone ? 1 : 0,
-               chunk.bytes, window_.in_flight(), window_.limit());
+               chunk.into.bytes, window_.in_flight(), window_.limit());
     tests_ = test == TestAnswer::kPending ? tests_ + 1 : 0;
     if (test == TestAnswer::kPending) break;
     if (test == TestAnswer::kFailed) {
@@ -159,32 +167,52 @@ std::size_t InboundChannel::reap_posted(UnpackBatch& batch) {
 }
 
 // The manifest named this chunk's length, so anything else is a fault of the Net or of the peer.
-void InboundChannel::take_arrival(Chunk& chunk, UnpackBatch& batch) {
+bool InboundChannel::fits(const Chunk& chunk) {
   const Arrival& arrival = chunk.arrival;
-  chunk.arrived = true;
-  if (arrival.bytes != chunk.bytes) {
+  const std::uint64_t bytes = chunk.into.bytes;
+  if (arrival.bytes != bytes) {
     fail({StatusCode::kProtocol,
-          fmt::format("a chunk of {} bytes arrived with {}", chunk.bytes, arrival.bytes)});
-  } else if (arrival.fragments.empty() && chunk.slot == nullptr) {
-    chunk.good = true;
-  } else if (aborted_) {
-    // Nobody waits for its bytes any more.
-  } else if (arrival.fragments.empty()) {
-    const std::span<std::byte> pool = staging_.bytes();
-    chunk.in_slot = {static_cast<std::uint64_t>(chunk.slot - pool.data()), chunk.bytes, 0};
-    batch.add({{&chunk.in_slot, 1}, pool, {chunk.into, chunk.bytes}});
-    chunk.ticket = UINT64_MAX;  // unpack_arrived() knows the right one.
-    chunk.good = true;
-  } else if (!fragments_fit(arrival.fragments, arrival.pool.size(), chunk.bytes, arrival.bytes)) {
+          fmt::format("a chunk of {} bytes arrived with {}", bytes, arrival.bytes)});
+    return false;
+  }
+  if (!arrival.fragments.empty() &&
+      !fragments_fit(arrival.fragments, arrival.pool.size(), bytes, arrival.bytes)) {
     fail({StatusCode::kProtocol,
           fmt::format("the Net gave {} fragments that do not fit its pool of {} bytes or a chunk "
                       "of {}",
-                      arrival.fragments.size(), arrival.pool.size(), chunk.bytes)});
-  } else {
-    batch.add({arrival.fragments, arrival.pool, {chunk.into, chunk.bytes}});
-    chunk.ticket = UINT64_MAX;  // unpack_arrived() knows the right one.
-    chunk.good = true;
+                      arrival.fragments.size(), arrival.pool.size(), bytes)});
+    return false;
   }
+  return true;
+}
+
+void InboundChannel::take_arrival(Chunk& chunk, UnpackBatch& batch) {
+  chunk.arrived = true;
+  if (!fits(chunk)) return;
+  const Arrival& arrival = chunk.arrival;
+  const ChunkPlace& into = chunk.into;
+  const bool in_slot = arrival.fragments.empty() && chunk.slot != nullptr;
+  chunk.good = true;
+  if (arrival.fragments.empty() && !in_slot) return;
+  if (aborted_ || into.nowhere()) {  // Nobody waits for its bytes any more.
+    chunk.good = false;
+    return;
+  }
+  const std::span<const std::byte> pool = in_slot ? staging_.bytes() : arrival.pool;
+  std::span<const Fragment> fragments = arrival.fragments;
+  if (in_slot) {
+    chunk.in_slot = {static_cast<std::uint64_t>(chunk.slot - pool.data()), into.bytes, 0};
+    fragments = {&chunk.in_slot, 1};
+  }
+  if (into.spread()) {  // Over host memory.
+    for (const Fragment& fragment : fragments) {
+      scatter(into, fragment.destination_offset,
+              pool.subspan(fragment.pool_offset, fragment.length));
+    }
+    return;
+  }
+  batch.add({fragments, pool, {into.data, into.bytes}});
+  chunk.ticket = UINT64_MAX;  // unpack_arrived() knows the right one.
 }
 
 std::size_t InboundChannel::unpack_arrived(std::uint64_t ticket) {

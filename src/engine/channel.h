@@ -25,9 +25,8 @@ class OutboundChannel {
 
   [[nodiscard]] bool full() const { return window_.full(); }
   [[nodiscard]] bool empty() const { return window_.empty(); }
-  // Only when not full(). `memory` is nullptr: through staging.
-  PostAnswer post(std::uint64_t transfer, const std::byte* from, std::uint64_t bytes,
-                  NetMemory* memory);
+  // Only when not full(). What the Net does not take, and what is spread, goes through staging.
+  PostAnswer post(std::uint64_t transfer, const ChunkPlace& from);
   // Roughly: as if all were as long as the oldest.
   [[nodiscard]] std::uint64_t bytes_in_net() const {
     const std::uint32_t chunks = window_.waiting_to_unpack();
@@ -54,12 +53,13 @@ class OutboundChannel {
     bool dropped = false;             // The Net never had it.
   };
 
-  PostAnswer pack(std::uint64_t transfer, const std::byte* from, std::uint64_t bytes);
+  PostAnswer pack(std::uint64_t transfer, const ChunkPlace& from);
 
   const Context& context_;
   std::unique_ptr<SendChannel> net_channel_;
   SlidingWindow<Chunk, kLargestWindow> window_;
   Staging staging_;
+  PieceLists pieces_;
   bool aborted_ = false;
   std::uint64_t tests_ = 0;  // Of the oldest chunk, all answered Pending.
   Status failure_;           // Other than the Net's.
@@ -84,13 +84,13 @@ class InboundChannel {
   [[nodiscard]] std::uint32_t room_for_announced() const {
     return kMostAnnounced - static_cast<std::uint32_t>(announced_tail_ - announced_head_);
   }
-  // `memory` is nullptr: through staging.
-  void announce(std::uint64_t transfer, std::byte* into, std::uint64_t bytes, NetMemory* memory);
+  // What the Net does not take, and what is spread, comes through staging.
+  void announce(std::uint64_t transfer, const ChunkPlace& into);
 
   // Roughly: as if all were as long as the oldest.
   [[nodiscard]] std::uint64_t bytes_in_net() const {
     const std::uint32_t chunks = window_.waiting_to_arrive();
-    return chunks == 0 ? 0 : chunks * window_.oldest_posted().bytes;
+    return chunks == 0 ? 0 : chunks * window_.oldest_posted().into.bytes;
   }
 
   [[nodiscard]] ChannelFacts facts() const;
@@ -114,15 +114,12 @@ class InboundChannel {
 
  private:
   struct Announced {
-    std::uint64_t transfer;
-    std::byte* into;
-    std::uint64_t bytes;
-    NetMemory* memory;
+    std::uint64_t transfer = 0;
+    ChunkPlace into;
   };
   struct Chunk {
     std::uint64_t transfer = 0;
-    std::byte* into = nullptr;
-    std::uint64_t bytes = 0;
+    ChunkPlace into;
     std::byte* slot = nullptr;  // In staging; nullptr: posted where it goes.
     Fragment in_slot{};         // All of it: what is unpacked.
     Arrival arrival;
@@ -135,10 +132,12 @@ class InboundChannel {
   // It has a slot. Opens it, the first time.
   bool staging_ready();
   void take_arrival(Chunk& chunk, UnpackBatch& batch);
+  [[nodiscard]] bool fits(const Chunk& chunk);
 
   std::unique_ptr<RecvChannel> net_channel_;
   SlidingWindow<Chunk, kLargestWindow> window_;
   Staging staging_;
+  PieceLists pieces_;
   std::array<Announced, kMostAnnounced> announced_{};
   std::uint64_t announced_head_ = 0;
   std::uint64_t announced_tail_ = 0;
@@ -182,11 +181,16 @@ std::size_t InboundChannel::post_next(Posted&& posted) {
   while (connected() && !failed_ && !aborted_ && announced_head_ < announced_tail_ &&
          !window_.full()) {
     const Announced& next = announced_[announced_head_ % kMostAnnounced];
-    const bool staged = next.memory == nullptr;
+    const std::span<const ChunkPiece> pieces = next.into.spread()
+                                                   ? pieces_.list(next.into, window_.next_place())
+                                                   : std::span<const ChunkPiece>();
+    const bool staged = next.into.memory == nullptr && pieces.empty();
     if (staged && !staging_ready()) break;
     std::byte* const slot = staged ? staging_.next() : nullptr;
-    const PostAnswer answer = net_channel_->post(staged ? slot : next.into, next.bytes,
-                                                 staged ? staging_.memory() : *next.memory);
+    const PostAnswer answer =
+        !pieces.empty() ? net_channel_->post_pieces(pieces)
+        : staged        ? net_channel_->post(slot, next.into.bytes, staging_.memory())
+                        : net_channel_->post(next.into.data, next.into.bytes, *next.into.memory);
     if (answer == PostAnswer::kBusy) {
       record_.busy();
       break;
@@ -197,9 +201,9 @@ std::size_t InboundChannel::post_next(Posted&& posted) {
     }
     if (staged) staging_.take();
     Chunk& chunk = window_.next();
-    chunk = {next.transfer, next.into, next.bytes, slot, {}, {}, 0, false, false};
+    chunk = {next.transfer, next.into, slot, {}, {}, 0, false, false};
     window_.post();
-    record_.posted(next.transfer, next.bytes);
+    record_.posted(next.transfer, next.into.bytes);
     ++announced_head_;
     ++steps;
     posted(next.transfer);

@@ -6,6 +6,7 @@
 #include "sluice/options.h"
 #include "src/base/clock.h"
 #include "src/engine/batches.h"
+#include "src/engine/region_export.h"
 #include "src/engine/transfer.h"
 #include "src/gpu/gpu.h"
 #include "src/net/net.h"
@@ -20,12 +21,14 @@ struct Context {
   const Clock& clock;
   TransferTable& transfers;
   PackBatch& packs;
+  const RegionSeal& seal;
   Recorder& recorder;
   std::uint32_t device;       // Of net.
   std::uint32_t channels;     // Per peer and direction.
   std::uint32_t window;       // Chunks in flight on a channel.
   std::uint64_t chunk_bytes;  // Largest chunk.
   std::uint32_t staging;      // Slots of a channel; they are chunk_bytes long.
+  std::uint32_t most_pieces;  // Of a chunk that the Net takes as it lies.
 };
 
 }  // namespace sluice

@@ -18,13 +18,14 @@ constexpr std::uint32_t kBlindPasses = 8;
 constexpr std::size_t kLargestBatch = 1024;
 
 wire::Limits limits_of(const Options& options, const Context& context, const Net& net,
-                       const std::string& name) {
+                       const std::string& name, std::uint64_t generation) {
   wire::Limits limits;
-  limits.generation = random_generation();
+  limits.generation = generation;
   limits.chunk_bytes = context.chunk_bytes;
   limits.small_bytes = static_cast<std::uint32_t>(options.small_bytes);
   limits.channels = context.channels;
   limits.peer_timeout_ms = options.peer_timeout_ms;
+  limits.request_bytes = options.request_bytes;
   limits.net = net.name();
   limits.name = name;
   return limits;
@@ -37,7 +38,7 @@ Secret secret_for(const Options& options) {
 
 Context context_for(const Options& options, const EngineParts& parts, Net& net, Gpu& gpu,
                     const Clock& clock, TransferTable& transfers, PackBatch& packs,
-                    Recorder& recorder) {
+                    const RegionSeal& seal, Recorder& recorder) {
   const Device& device = net.devices()[parts.device];
   const std::uint32_t window = std::min({options.window, device.most_in_flight, kLargestWindow});
   const std::uint64_t chunk_bytes = std::min(options.chunk_bytes, device.largest_chunk);
@@ -48,17 +49,14 @@ Context context_for(const Options& options, const EngineParts& parts, Net& net, 
           clock,
           transfers,
           packs,
+          seal,
           recorder,
           parts.device,
           parts.channels,
           window,
           chunk_bytes,
-          static_cast<std::uint32_t>(std::clamp<std::uint64_t>(slots, 2, kLargestWindow))};
-}
-
-Status no_such_peer(PeerId peer) {
-  return {StatusCode::kNotFound,
-          fmt::format("peer {} is gone or never was", static_cast<std::uint64_t>(peer))};
+          static_cast<std::uint32_t>(std::clamp<std::uint64_t>(slots, 2, kLargestWindow)),
+          device.most_pieces};
 }
 
 }  // namespace
@@ -79,11 +77,14 @@ EngineImpl::EngineImpl(EngineParts parts)
       advertise_host_(std::move(parts.advertise_host)),
       name_(options_.name),
       secret_(secret_for(options_)),
+      seal_(random_generation()),
       recorder_(options_.recorder_events),
       transfers_(options_.max_transfers, options_.max_regions, &recorder_),
+      remote_regions_(options_.max_remote_regions),
       packs_(kLargestBatch),
-      context_(context_for(options_, parts, *net_, *gpu_, *clock_, transfers_, packs_, recorder_)),
-      own_limits_(limits_of(options_, context_, *net_, name_)),
+      context_(context_for(options_, parts, *net_, *gpu_, *clock_, transfers_, packs_, seal_,
+                           recorder_)),
+      own_limits_(limits_of(options_, context_, *net_, name_, seal_.generation())),
       bootstrap_(options_, secret_, own_limits_, *clock_),
       peers_(options_.max_peers),
       batch_(kLargestBatch),
@@ -159,6 +160,11 @@ Status EngineImpl::disconnect(PeerId peer) {
   bootstrap_.forget(found->id());
   found->fail({StatusCode::kClosed, "disconnected"});
   return {};
+}
+
+Status EngineImpl::no_such_peer(PeerId peer) {
+  return {StatusCode::kNotFound,
+          fmt::format("peer {} is gone or never was", static_cast<std::uint64_t>(peer))};
 }
 
 Peer* EngineImpl::find_peer(PeerId peer) {
@@ -318,6 +324,10 @@ std::size_t EngineImpl::bury_gone() {
       ++i;
       continue;
     }
+    for (Notification last{PeerId(peer->id()), {}}; peer->take_notification(last.bytes);) {
+      last_notifications_.push_back(last);
+    }
+    remote_regions_.forget(PeerId(peer->id()));
     peer_events_.push_back(
         {PeerId(peer->id()), PeerEventKind::kLost, peer->failure(), peer->label()});
     if (auto link = peer->take_link()) {

@@ -14,7 +14,9 @@
 #include "src/base/slot_pool.h"
 #include "src/engine/bootstrap.h"
 #include "src/engine/context.h"
+#include "src/engine/one_sided.h"
 #include "src/engine/peer.h"
+#include "src/engine/region_export.h"
 #include "src/engine/secret.h"
 #include "src/gpu/gpu.h"
 #include "src/net/control.h"
@@ -50,6 +52,18 @@ class EngineImpl final : public Engine {
   Status disconnect(PeerId peer) override;
   Result<TransferId> send(PeerId peer, Slice from) override;
   Result<TransferId> recv(PeerId peer, Slice into) override;
+  Result<std::string> export_region(RegionId region, Access access) override;
+  Result<RemoteRegionId> import_region(PeerId peer, std::string_view bytes) override;
+  Status forget_region(RemoteRegionId region) override;
+  Result<TransferId> write(PeerId peer, std::span<const Slice> from,
+                           std::span<const RemoteSlice> to,
+                           const TransferOptions& options) override;
+  Result<TransferId> read(PeerId peer, std::span<const Slice> into,
+                          std::span<const RemoteSlice> from,
+                          const TransferOptions& options) override;
+  Result<TransferId> notify(PeerId peer, std::span<const std::byte> bytes) override;
+  Status cancel(TransferId transfer) override;
+  std::size_t poll_notifications(std::span<Notification> out) override;
   std::size_t progress() override;
   std::size_t poll(std::span<Completion> out) override;
   std::size_t poll_peers(std::span<PeerEvent> out) override;
@@ -80,6 +94,12 @@ class EngineImpl final : public Engine {
   std::string keep_recording(std::string_view reason);
   [[nodiscard]] Nanoseconds spin_end(Nanoseconds start, Nanoseconds end) const;
   Result<TransferId> transfer(Direction direction, PeerId peer, Slice slice);
+  Result<TransferId> one_sided(Direction direction, PeerId peer, std::span<const Slice> local,
+                               std::span<const RemoteSlice> remote, const TransferOptions& options);
+  Result<TransferId> lay_out(Direction direction, PeerId peer, std::span<const Slice> local,
+                             std::span<const RemoteSlice> remote, const TransferOptions& options,
+                             Layout& layout);
+  static Status no_such_peer(PeerId peer);
   Peer* find_peer(PeerId peer);
   std::size_t handle_ready();
   std::size_t look_at_all();
@@ -102,8 +122,10 @@ class EngineImpl final : public Engine {
   const std::string advertise_host_;
   const std::string name_;
   const Secret secret_;
+  const RegionSeal seal_;
   Recorder recorder_;
   TransferTable transfers_;
+  RemoteRegions remote_regions_;
   PackBatch packs_;
   const Context context_;
   const wire::Limits own_limits_;
@@ -111,6 +133,7 @@ class EngineImpl final : public Engine {
   SlotPool<std::unique_ptr<Peer>> peers_;
   std::vector<Peer*> live_;  // Of peers_, in no order: what a pass goes over.
   std::deque<PeerEvent> peer_events_;
+  std::deque<Notification> last_notifications_;  // Of peers that are gone.
   std::vector<Leaving> leaving_;
   UnpackBatch batch_;
   PeerId speaker_{0};               // The only one that was ready at the last look; 0: none.

@@ -32,7 +32,11 @@ PeerFacts EngineImpl::facts_of(const Peer& peer, Nanoseconds now) {
   PeerFacts facts = peer.facts(now);
   transfers_.for_each([&](std::uint64_t /*id*/, const Transfer& transfer) {
     if (transfer.peer != PeerId(peer.id()) || transfer.complete) return;
-    if (transfer.direction == Direction::kSend) {
+    if (serves(transfer.direction)) {
+      ++facts.served;
+    } else if (transfer.layout != nullptr) {
+      ++facts.one_sided;
+    } else if (transfer.direction == Direction::kSend) {
       ++facts.sends;
     } else {
       ++facts.recvs;

@@ -41,7 +41,7 @@ Status Inbound::on_small(const wire::Small& small) {
         fmt::format("a Small of {} bytes for sequence {}, which no receive awaits",
                     small.bytes.size(), small.sequence));
   }
-  if (receive->kind == Memory::kCuda && !small.bytes.empty()) {
+  if (!receive->on_host && !small.bytes.empty()) {
     return stage_small(id, *receive, small.bytes);
   }
   if (!small.bytes.empty()) std::memcpy(receive->data, small.bytes.data(), small.bytes.size());
@@ -126,29 +126,73 @@ Status Inbound::on_manifest(const wire::Manifest& manifest) {
                     "awaits",
                     manifest.message_bytes, manifest.chunk_bytes, manifest.sequence));
   }
-  if (receive->chunk_bytes == 0) {
-    receive->message_bytes = manifest.message_bytes;
-    receive->chunk_bytes = manifest.chunk_bytes;
-    receive->chunks = wire::chunk_count(manifest.message_bytes, manifest.chunk_bytes);
+  return announce(manifest, id, *receive);
+}
+
+Status Inbound::on_manifest(const wire::Manifest& manifest, std::uint64_t id) {
+  Transfer& receive = *context_.transfers.find(id);
+  if (manifest.message_bytes != receive.length || manifest.chunk_bytes > context_.chunk_bytes) {
+    return protocol_error(fmt::format(
+        "a Manifest of {} bytes in chunks of {} for slot {}, whose transfer has {}",
+        manifest.message_bytes, manifest.chunk_bytes, manifest.sequence, receive.length));
   }
-  if (receive->message_bytes != manifest.message_bytes ||
-      receive->chunk_bytes != manifest.chunk_bytes ||
-      receive->announced + manifest.count > receive->chunks) {
+  for (std::uint32_t i = 0; i < manifest.count; ++i) {
+    if (manifest.chunks[i].index != receive.announced + i) {
+      return protocol_error(fmt::format("chunk {} of slot {} announced where {} is due",
+                                        manifest.chunks[i].index, manifest.sequence,
+                                        receive.announced + i));
+    }
+  }
+  return announce(manifest, id, receive);
+}
+
+Status Inbound::announce(const wire::Manifest& manifest, std::uint64_t id, Transfer& receive) {
+  if (receive.chunk_bytes == 0) {
+    receive.message_bytes = manifest.message_bytes;
+    receive.chunk_bytes = manifest.chunk_bytes;
+    receive.chunks = wire::chunk_count(manifest.message_bytes, manifest.chunk_bytes);
+  }
+  if (receive.message_bytes != manifest.message_bytes ||
+      receive.chunk_bytes != manifest.chunk_bytes ||
+      receive.announced + manifest.count > receive.chunks) {
     return protocol_error(fmt::format("a Manifest that contradicts an earlier one of sequence {}",
                                       manifest.sequence));
   }
   for (std::uint32_t i = 0; i < manifest.count; ++i) {
-    const wire::Manifest::Chunk& chunk = manifest.chunks[i];
-    if (chunk.channel >= channels_.size()) {
-      return protocol_error(
-          fmt::format("a Manifest names channel {} of {}", chunk.channel, channels_.size()));
-    }
-    const std::uint64_t offset = chunk.index * manifest.chunk_bytes;
-    channels_[chunk.channel]->announce(
-        id, receive->data + offset, std::min(manifest.chunk_bytes, manifest.message_bytes - offset),
-        receive->memory);
-    ++receive->announced;
+    const std::uint64_t offset = manifest.chunks[i].index * manifest.chunk_bytes;
+    const std::uint64_t bytes = std::min(manifest.chunk_bytes, manifest.message_bytes - offset);
+    Status status =
+        announce(manifest.chunks[i], id,
+                 receive.data != nullptr
+                     ? ChunkPlace{receive.data + offset, receive.memory, nullptr, {}, bytes}
+                     : take_chunk(*receive.layout, bytes));
+    if (!status.ok()) return status;
+    ++receive.announced;
   }
+  return {};
+}
+
+Status Inbound::on_unwanted(const wire::Manifest& manifest) {
+  if (manifest.chunk_bytes > context_.chunk_bytes) {
+    return protocol_error(fmt::format("a Manifest with chunks of {}", manifest.chunk_bytes));
+  }
+  for (std::uint32_t i = 0; i < manifest.count; ++i) {
+    const std::uint64_t offset = manifest.chunks[i].index * manifest.chunk_bytes;
+    ChunkPlace nowhere;
+    nowhere.bytes = std::min(manifest.chunk_bytes, manifest.message_bytes - offset);
+    Status status = announce(manifest.chunks[i], 0, nowhere);
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
+Status Inbound::announce(const wire::Manifest::Chunk& chunk, std::uint64_t id,
+                         const ChunkPlace& into) {
+  if (chunk.channel >= channels_.size()) {
+    return protocol_error(
+        fmt::format("a Manifest names channel {} of {}", chunk.channel, channels_.size()));
+  }
+  channels_[chunk.channel]->announce(id, into);
   return {};
 }
 
@@ -237,7 +281,7 @@ Status Inbound::advance(FrameStream& link, std::uint64_t ticket, std::size_t& st
     }
     steps += channel->post_next([this](std::uint64_t id) {
       ++in_flight_;
-      ++context_.transfers.find(id)->in_net;
+      if (id != 0) ++context_.transfers.find(id)->in_net;  // 0: it goes nowhere.
     });
   }
   if (aborted_) return {};
@@ -251,13 +295,15 @@ Status Inbound::advance(FrameStream& link, std::uint64_t ticket, std::size_t& st
 
 void Inbound::released(std::uint64_t id, bool good) {
   --in_flight_;
+  if (id == 0) return;
   Transfer& receive = *context_.transfers.find(id);
   --receive.in_net;
   if (!receive.status.ok()) {  // The peer has failed, and this receive with it.
     if (receive.in_net == 0) context_.transfers.complete(id, 0, receive.status);
     return;
   }
-  if (good && ++receive.finished == receive.chunks) finish(id, receive, {});
+  if (!good || ++receive.finished < receive.chunks) return;
+  if (receive.direction == Direction::kRecv) finish(id, receive, {});  // Others are looked at.
 }
 
 void Inbound::send_credits(FrameStream& link, std::size_t& steps) {

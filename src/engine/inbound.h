@@ -20,10 +20,16 @@ class Inbound {
   Inbound(const Context& context, std::uint64_t peer);
 
   void enqueue(std::uint64_t transfer) { waiting_.push(transfer); }
+  // True: a receive of which the peer had not been told, and never will be.
+  bool forget_waiting(std::uint64_t transfer) { return waiting_.remove(transfer); }
 
   // Frames of the peer's. Not OK: it broke the protocol, or the Net cannot listen.
   Status on_small(const wire::Small& small);
-  Status on_manifest(const wire::Manifest& manifest);
+  Status on_manifest(const wire::Manifest& manifest);  // Of a message.
+  // Of the one-sided transfer `id`, to which it leads.
+  Status on_manifest(const wire::Manifest& manifest, std::uint64_t id);
+  // Of chunks that come although their read was aborted: they are received and dropped.
+  Status on_unwanted(const wire::Manifest& manifest);
   Status on_too_long(const wire::TooLong& too_long);
   // `reach`: our address as the peer sees it.
   Status on_channels_wanted(const wire::ChannelsWanted& wanted, std::string_view reach,
@@ -70,6 +76,8 @@ class Inbound {
   void send_credits(FrameStream& link, std::size_t& steps);
   // The receive a peer's sequence names, or nullptr if there is none that fits a message.
   Transfer* receive_of(std::uint64_t sequence, std::uint64_t& id);
+  Status announce(const wire::Manifest& manifest, std::uint64_t id, Transfer& receive);
+  Status announce(const wire::Manifest::Chunk& chunk, std::uint64_t id, const ChunkPlace& into);
   void finish(std::uint64_t id, const Transfer& receive, const Status& status);
   void released(std::uint64_t id, bool good);
 

@@ -13,6 +13,17 @@ constexpr std::uint64_t kLeastChunk = 256 << 10;
 
 Status protocol_error(std::string message) { return {StatusCode::kProtocol, std::move(message)}; }
 
+wire::Manifest::Of of(Direction direction) {
+  switch (direction) {
+    case Direction::kWrite:
+      return wire::Manifest::Of::kWrite;
+    case Direction::kServedRead:
+      return wire::Manifest::Of::kRead;
+    default:
+      return wire::Manifest::Of::kMessage;
+  }
+}
+
 }  // namespace
 
 Outbound::Outbound(const Context& context, std::uint64_t peer)
@@ -128,9 +139,11 @@ void Outbound::released(std::uint64_t id, bool good) {
     if (message.in_net == 0) context_.transfers.complete(id, 0, message.status);
     return;
   }
-  if (good && ++message.finished == message.chunks) {
-    context_.transfers.complete(id, message.length, {});
-  }
+  if (good) ++message.finished;
+  // A write waits for the word of its target, a served read for that of its reader.
+  const bool over = message.direction == Direction::kSend ? message.moved()
+                                                          : message.answered && message.in_net == 0;
+  if (over) context_.transfers.complete(id, message.length, {});
 }
 
 void Outbound::start_waiting(FrameStream& link, const PeerLimits& limits, std::size_t& steps) {
@@ -148,8 +161,7 @@ bool Outbound::start(FrameStream& link, const PeerLimits& limits, std::uint64_t 
   const std::uint64_t small =
       std::min<std::uint64_t>(context_.options.small_bytes, limits.small_bytes);
   // What the host cannot read goes like any chunk.
-  const bool is_small =
-      message.length <= small && (message.kind == Memory::kHost || message.length == 0);
+  const bool is_small = message.length <= small && (message.on_host || message.length == 0);
   const bool rides_along = is_small || message.length > capacity;
   if (!link.room_for(wire::kSmallOverhead + (rides_along ? std::min(message.length, small) : 0) +
                      wire::kHeaderBytes)) {
@@ -173,6 +185,17 @@ bool Outbound::start(FrameStream& link, const PeerLimits& limits, std::uint64_t 
     active_.push(id);
     if (state_ == State::kNone) want_channels(link, limits);
   }
+  return true;
+}
+
+bool Outbound::launch(FrameStream& link, const PeerLimits& limits, std::uint64_t id,
+                      std::uint64_t most) {
+  if (!link.room_for(wire::kSmallOverhead)) return false;
+  Transfer& message = *context_.transfers.find(id);
+  message.chunk_bytes = std::min(most, chunk_bytes_for(message.length, limits));
+  message.chunks = wire::chunk_count(message.length, message.chunk_bytes);
+  active_.push(id);
+  if (state_ == State::kNone) want_channels(link, limits);
   return true;
 }
 
@@ -213,6 +236,7 @@ Status Outbound::post_next(FrameStream& link, std::size_t& steps) {
 Status Outbound::post_message(FrameStream& link, std::uint64_t id, Transfer& message,
                               std::size_t& steps) {
   Status status;
+  manifest_.of = of(message.direction);
   manifest_.sequence = message.sequence;
   manifest_.message_bytes = message.length;
   manifest_.chunk_bytes = message.chunk_bytes;
@@ -223,7 +247,12 @@ Status Outbound::post_message(FrameStream& link, std::uint64_t id, Transfer& mes
     if (channel == nullptr) break;
     const std::uint64_t offset = message.announced * message.chunk_bytes;
     const std::uint64_t bytes = std::min(message.chunk_bytes, message.length - offset);
-    const PostAnswer answer = channel->post(id, message.data + offset, bytes, message.memory);
+    const bool spread = message.data == nullptr;
+    const BlockCursor here = spread ? message.layout->next : BlockCursor();
+    const PostAnswer answer = channel->post(
+        id, spread ? take_chunk(*message.layout, bytes)
+                   : ChunkPlace{message.data + offset, message.memory, nullptr, {}, bytes});
+    if (spread && answer != PostAnswer::kPosted) message.layout->next = here;
     if (answer == PostAnswer::kBusy) {
       busy_channels_ |= 1ull << next_channel_;
       continue;

@@ -20,6 +20,15 @@ class Outbound {
   Outbound(const Context& context, std::uint64_t peer);
 
   void enqueue(std::uint64_t transfer) { waiting_.push(transfer); }
+  // Begins to post the chunks of a write that was granted, or of a read that is served: of at most
+  // `most` bytes each. False: the control connection is full; again in a later pass.
+  bool launch(FrameStream& link, const PeerLimits& limits, std::uint64_t transfer,
+              std::uint64_t most);
+
+  // No more chunks of it are posted.
+  void recall(std::uint64_t transfer) { active_.remove(transfer); }
+  // True: a message that had not begun, and never will.
+  bool forget_waiting(std::uint64_t transfer) { return waiting_.remove(transfer); }
 
   // Frames of the peer's. Not OK: it broke the protocol.
   Status on_credit(const wire::Credit& credit);

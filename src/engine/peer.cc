@@ -34,6 +34,8 @@ Peer::Peer(const Context& context, std::uint64_t id, std::string remote)
       label_(std::move(remote)),
       outbound_(context, id),
       inbound_(context, id),
+      requester_(context, outbound_),
+      server_(context, id, outbound_),
       moved_at_(context.clock.now()) {}
 
 void Peer::note(EventKind kind, StatusCode code) {
@@ -57,9 +59,24 @@ void Peer::join(std::unique_ptr<FrameStream> link, const PeerLimits& limits) {
 void Peer::enqueue(std::uint64_t transfer, Direction direction) {
   if (direction == Direction::kSend) {
     outbound_.enqueue(transfer);
-  } else {
+  } else if (direction == Direction::kRecv) {
     inbound_.enqueue(transfer);
+  } else {
+    requester_.enqueue(transfer);
   }
+}
+
+Status Peer::cancel(std::uint64_t transfer, Direction direction) {
+  const Status why(StatusCode::kCancelled, "cancel() was called");
+  if (direction == Direction::kWrite || direction == Direction::kRead) {
+    requester_.cancel(transfer, why);
+    return {};
+  }
+  const bool waits = direction == Direction::kSend ? outbound_.forget_waiting(transfer)
+                                                   : inbound_.forget_waiting(transfer);
+  if (!waits) return {StatusCode::kUnavailable, "a message that has begun cannot be cancelled"};
+  context_.transfers.complete(transfer, 0, why);
+  return {};
 }
 
 std::size_t Peer::on_ready() {
@@ -106,7 +123,7 @@ Status Peer::on_frame(const FrameStream::Frame& frame) {
     case wire::FrameType::kManifest: {
       wire::Manifest manifest;
       Status status = decode(frame, "Manifest", manifest);
-      return status.ok() ? inbound_.on_manifest(manifest) : status;
+      return status.ok() ? on_manifest(manifest) : status;
     }
     case wire::FrameType::kTooLong: {
       wire::TooLong too_long;
@@ -129,15 +146,83 @@ Status Peer::on_frame(const FrameStream::Frame& frame) {
       return {};  // That it came is all it says.
     case wire::FrameType::kGoodbye:
       return on_goodbye(frame);
-    case wire::FrameType::kHello:
-    case wire::FrameType::kChallenge:
-    case wire::FrameType::kProof:
-    case wire::FrameType::kWelcome:
-    case wire::FrameType::kRefused:
-      break;
+    default:
+      return on_one_sided_frame(frame);
+  }
+}
+
+Status Peer::on_one_sided_frame(const FrameStream::Frame& frame) {
+  switch (frame.type) {
+    case wire::FrameType::kRequest: {
+      wire::Request request;
+      Status status = decode(frame, "Request", request);
+      return status.ok() ? server_.on_request(request) : status;
+    }
+    case wire::FrameType::kPart: {
+      wire::SlotBytes part;
+      Status status = decode(frame, "Part", part);
+      return status.ok() ? server_.on_part(part) : status;
+    }
+    case wire::FrameType::kGot: {
+      wire::Slot got;
+      Status status = decode(frame, "Got", got);
+      return status.ok() ? server_.on_got(got) : status;
+    }
+    case wire::FrameType::kGranted: {
+      wire::Granted granted;
+      Status status = decode(frame, "Granted", granted);
+      return status.ok() ? requester_.on_granted(granted) : status;
+    }
+    case wire::FrameType::kDenied: {
+      wire::Denied denied;
+      Status status = decode(frame, "Denied", denied);
+      return status.ok() ? requester_.on_denied(denied) : status;
+    }
+    case wire::FrameType::kLanded: {
+      wire::Slot landed;
+      Status status = decode(frame, "Landed", landed);
+      return status.ok() ? requester_.on_landed(landed) : status;
+    }
+    case wire::FrameType::kAnswer: {
+      wire::SlotBytes answer;
+      Status status = decode(frame, "Answer", answer);
+      return status.ok() ? requester_.on_answer(answer) : status;
+    }
+    case wire::FrameType::kAbort: {
+      wire::Denied abort;
+      Status status = decode(frame, "Abort", abort);
+      return status.ok() ? server_.on_abort(abort) : status;
+    }
+    case wire::FrameType::kAborted: {
+      wire::Slot aborted;
+      Status status = decode(frame, "Aborted", aborted);
+      return status.ok() ? requester_.on_aborted(aborted) : status;
+    }
+    case wire::FrameType::kReleased: {
+      wire::Slot released;
+      Status status = decode(frame, "Released", released);
+      return status.ok() ? requester_.on_released(released) : status;
+    }
+    default:
+      break;  // Those of the handshake, and what no version has.
   }
   return {StatusCode::kProtocol, fmt::format("it sent frame type {}, which has no place here",
                                              static_cast<int>(frame.type))};
+}
+
+Status Peer::on_manifest(const wire::Manifest& manifest) {
+  if (manifest.of == wire::Manifest::Of::kMessage) return inbound_.on_manifest(manifest);
+  std::uint64_t transfer = 0;
+  if (manifest.of == wire::Manifest::Of::kWrite) {
+    transfer = server_.writing(manifest.sequence);
+  } else {
+    const Requester::Reading reading = requester_.reading(manifest.sequence);
+    if (reading.unwanted) return inbound_.on_unwanted(manifest);
+    transfer = reading.transfer;
+  }
+  if (transfer != 0) return inbound_.on_manifest(manifest, transfer);
+  return {StatusCode::kProtocol,
+          fmt::format("a Manifest for slot {}, which awaits none", manifest.sequence)};
 }
 
 // A peer that closes on purpose has handed its completed sends to the Net: what it announced is on
@@ -224,6 +309,10 @@ std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
     if (inbound_.failed() || inbound_.idle() || now > leaving_deadline_) fail(goodbye_);
     return steps;
   }
+  if (Status status = advance_one_sided(steps); !status.ok()) {
+    fail(status);
+    return steps;
+  }
   if (doubt_.ok()) {
     doubt(outbound_.progress(*link_, limits_, now, steps), now);
     if (state_ == State::kFailing) return steps;
@@ -240,6 +329,11 @@ std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
     if (!paused_ && ended_ != IoAnswer::kSome) end_of_stream(ended_);
   }
   return steps;
+}
+
+Status Peer::advance_one_sided(std::size_t& steps) {
+  requester_.advance(*link_, limits_, steps);
+  return server_.advance(*link_, limits_, steps);
 }
 
 void Peer::fail(const Status& status) {
@@ -346,7 +440,7 @@ Nanoseconds Peer::on_time(Nanoseconds now) {
   }
   // A connection that takes nothing cannot be pinged more often by trying.
   const Nanoseconds next_ping = std::max(link_->last_sent() + ping_every, now + ping_every / 2);
-  return std::min(next_ping, heard + timeout + 1);
+  return std::min({next_ping, heard + timeout + 1, requester_.next_deadline()});
 }
 
 }  // namespace sluice

@@ -16,6 +16,8 @@
 #include "src/engine/frame_stream.h"
 #include "src/engine/inbound.h"
 #include "src/engine/outbound.h"
+#include "src/engine/requester.h"
+#include "src/engine/server.h"
 
 namespace sluice {
 
@@ -32,6 +34,12 @@ class Peer {
   void stop_lingering();
 
   void enqueue(std::uint64_t transfer, Direction direction);
+  // Ends one of its transfers early. kUnavailable: a message that has begun.
+  Status cancel(std::uint64_t transfer, Direction direction);
+  // The next notification of its; what has come is there even once it has failed.
+  bool take_notification(std::string& bytes) { return server_.take_notification(bytes); }
+  // 0 while it is joining.
+  [[nodiscard]] std::uint64_t generation() const { return limits_.generation; }
 
   // Its stream is ready; each returns steps taken.
   std::size_t on_ready();
@@ -78,7 +86,10 @@ class Peer {
   void note(EventKind kind, StatusCode code = StatusCode::kOk);
   void handle_frames();
   Status on_frame(const FrameStream::Frame& frame);
+  Status on_one_sided_frame(const FrameStream::Frame& frame);
+  Status on_manifest(const wire::Manifest& manifest);
   Status on_goodbye(const FrameStream::Frame& frame);
+  Status advance_one_sided(std::size_t& steps);
   void end_of_stream(IoAnswer answer);
   void doubt(const Status& status, Nanoseconds now);
   void note_flush(IoAnswer answer);
@@ -96,6 +107,8 @@ class Peer {
   PeerLimits limits_;
   Outbound outbound_;
   Inbound inbound_;
+  Requester requester_;
+  Server server_;
   bool paused_ = false;               // Not reading: announcements have no room.
   IoAnswer ended_ = IoAnswer::kSome;  // kEnd or kFailed, met while paused.
   Status goodbye_;                    // Why the peer is leaving.

@@ -80,6 +80,12 @@ Cause likely_cause(const PeerFacts& peer) {
     return {"a send has met its receive and is not started: nobody makes passes here",
             "call progress() or wait(), or take a ProgressThread"};
   }
+  if (peer.one_sided > 0) {
+    return {
+        "a write, read or notification waits for the peer's answer: nobody makes passes there, "
+        "or it has not polled the notifications that it has",
+        "call progress() or wait() there, or take a ProgressThread; poll notifications"};
+  }
   if (peer.unannounced > 0) {
     return {"receives wait for sends of the peer: it has announced nothing for them", "send there"};
   }
@@ -94,6 +100,10 @@ std::string report_text(const std::string& engine, const std::vector<PeerFacts>&
         "{} receives, {} not announced\n",
         peer.id, peer.label, seconds(peer.still_for), seconds(peer.silent_for), peer.sends,
         peer.credits, peer.recvs, peer.unannounced);
+    if (peer.one_sided + peer.served > 0) {
+      text += fmt::format("    {} one-sided transfers asked for here, {} served\n", peer.one_sided,
+                          peer.served);
+    }
     if (!peer.control.empty()) text += fmt::format("    control: {}\n", peer.control);
     for (const ChannelFacts& one : peer.channels) text += channel_line(one);
     const Cause cause = likely_cause(peer);

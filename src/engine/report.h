@@ -34,6 +34,8 @@ struct PeerFacts {
   std::uint64_t recvs = 0;
   std::uint64_t credits = 0;      // Receives that the peer has posted and that no send has met.
   std::uint64_t unannounced = 0;  // Receives of ours that no manifest has named.
+  std::uint64_t one_sided = 0;    // Writes, reads and notifications of ours, not complete.
+  std::uint64_t served = 0;       // Of the peer's, whose bytes move.
   std::vector<ChannelFacts> channels;
   std::string control;  // The control connection, described.
 };

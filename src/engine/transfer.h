@@ -9,25 +9,40 @@
 #include <vector>
 
 #include "sluice/engine.h"
+#include "src/base/clock.h"
 #include "src/base/slot_pool.h"
+#include "src/engine/block_list.h"
+#include "src/engine/layout.h"
 #include "src/net/net.h"
 #include "src/observe/recorder.h"
 
 namespace sluice {
 
-enum class Direction : std::uint8_t { kSend, kRecv };
+// Of a transfer of the user's; the last two serve one of a peer's and yield no Completion.
+enum class Direction : std::uint8_t { kSend, kRecv, kWrite, kRead, kServedWrite, kServedRead };
+
+constexpr bool serves(Direction direction) {
+  return direction == Direction::kServedWrite || direction == Direction::kServedRead;
+}
+// Its bytes go from here to the peer.
+constexpr bool sends(Direction direction) {
+  return direction == Direction::kSend || direction == Direction::kWrite ||
+         direction == Direction::kServedRead;
+}
 
 struct Transfer {
   Direction direction{};
   bool complete = false;  // In the queue of completions; its memory is the user's again.
+  bool answered = false;  // Served read: the reader has everything, it waits for the Net alone.
+  bool on_host = false;   // The host reaches the memory.
   PeerId peer{};
   RegionId region{};
   NetMemory* memory = nullptr;  // nullptr: the Net does not take it, chunks go through staging.
-  Memory kind = Memory::kHost;
-  std::byte* data = nullptr;
-  std::uint64_t length = 0;  // Of the user's slice.
+  std::byte* data = nullptr;    // nullptr: spread over `layout`.
+  std::uint64_t length = 0;     // Of the user's slices.
+  Layout* layout = nullptr;     // Of one-sided transfers; the table's.
 
-  std::uint64_t sequence = 0;       // The k-th send to a peer meets its k-th receive.
+  std::uint64_t sequence = 0;       // The k-th send to a peer meets its k-th receive; or a slot.
   std::uint64_t message_bytes = 0;  // Of a receive: as announced. 0 until then.
   std::uint64_t chunk_bytes = 0;    // 0: no manifest has named it yet.
   std::uint64_t chunks = 0;         // In the whole message.
@@ -36,15 +51,18 @@ struct Transfer {
   std::uint64_t in_net = 0;         // With the Net or the Gpu, and not yet released.
 
   Status status;
-  std::uint64_t next = 0;  // The transfer behind it in a TransferQueue.
+  Nanoseconds deadline = 0;  // 0: none.
+  std::uint64_t next = 0;    // The transfer behind it in a TransferQueue.
+
+  [[nodiscard]] bool moved() const { return chunks > 0 && finished == chunks; }
 };
 
 struct Region {
   std::byte* base = nullptr;
   std::uint64_t length = 0;
+  Memory kind = Memory::kHost;
   std::uint32_t uses = 0;             // Transfers that are not complete.
   std::unique_ptr<NetMemory> memory;  // nullptr: the Net does not take it.
-  Memory kind = Memory::kHost;
 };
 
 class TransferTable {
@@ -56,10 +74,24 @@ class TransferTable {
   Result<RegionId> add_region(std::span<std::byte> range, Memory kind,
                               std::unique_ptr<NetMemory> memory);
   Status remove_region(RegionId region);
+  [[nodiscard]] const Region* find_region(RegionId region) const {
+    return regions_.find(static_cast<std::uint64_t>(region));
+  }
   [[nodiscard]] bool regions_full() const { return regions_.full(); }
 
   // kNotFound: no such region; kInvalidArgument: outside of it; kWouldBlock: max_transfers.
   Result<TransferId> add(Direction direction, PeerId peer, Slice slice);
+  // A one-sided transfer of `length` bytes, whose layout has its regions and its list; it is the
+  // table's from now on. kWouldBlock: max_transfers, and the layout is still the caller's.
+  Result<TransferId> add(Direction direction, PeerId peer, std::uint64_t length, Layout& layout);
+  // An empty layout, to be given to add() or back.
+  Layout& take_layout();
+  void give_back(Layout& layout);
+  // Packs slices of the user's into an empty layout. Errors as of add(); `bytes` is their sum.
+  Status lay_out(std::span<const Slice> slices, Layout& layout, std::uint64_t& bytes);
+  // No more of the user's transfers can be added; no_room() says it in words.
+  [[nodiscard]] bool full() const { return transfers_.used() - serving_ >= max_transfers_; }
+  [[nodiscard]] static const Status& no_room();
   [[nodiscard]] Transfer* find(std::uint64_t id) { return transfers_.find(id); }
 
   // The one final word on a transfer. Only when no chunk of it is in the Net.
@@ -79,8 +111,16 @@ class TransferTable {
     std::uint64_t bytes;
   };
 
+  Status check(Slice slice, const Region* region) const;
+  std::uint64_t acquire(Direction direction);
+
+  const std::uint32_t max_transfers_;  // Of users, and as many that serve peers.
+  std::uint32_t serving_ = 0;
   SlotPool<Transfer> transfers_;
   SlotPool<Region> regions_;
+  BlockPacker packer_;
+  std::vector<std::unique_ptr<Layout>> layouts_;
+  std::vector<Layout*> spare_layouts_;
   Recorder* recorder_;
   std::vector<Done> done_;  // A ring: as many places as transfers, so it cannot overflow.
   std::uint64_t done_head_ = 0;
@@ -93,9 +133,10 @@ class TransferQueue {
   explicit TransferQueue(TransferTable& table) : table_(table) {}
 
   [[nodiscard]] bool empty() const { return head_ == 0; }
-  [[nodiscard]] std::uint64_t front() const { return head_; }
+  [[nodiscard]] std::uint64_t front() const { return head_; }  // 0 when empty.
   void push(std::uint64_t id);
   void pop();
+  bool remove(std::uint64_t id);  // From anywhere. False: it is not in it.
 
  private:
   TransferTable& table_;

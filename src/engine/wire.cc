@@ -5,7 +5,7 @@
 namespace sluice::wire {
 namespace {
 
-constexpr auto kLastCode = static_cast<std::uint8_t>(StatusCode::kSystem);
+constexpr auto kLastCode = static_cast<std::uint8_t>(StatusCode::kCancelled);
 
 template <std::size_t kBytes>
 void read_array(ByteReader& in, std::array<std::byte, kBytes>& out) {
@@ -64,6 +64,7 @@ void Limits::encode(ByteWriter& out) const {
   out.u32(small_bytes);
   out.u32(channels);
   out.u32(peer_timeout_ms);
+  out.u64(request_bytes);
   out.text(net);
   out.text(name);
 }
@@ -74,6 +75,7 @@ bool Limits::decode(ByteReader& in) {
   small_bytes = in.u32();
   channels = in.u32();
   peer_timeout_ms = in.u32();
+  request_bytes = in.u64();
   net = in.text(kLongestName);
   name = in.text(kLongestName);
   return in.finished() && chunk_bytes > 0 && channels > 0 && channels <= kMostChannels &&
@@ -127,6 +129,7 @@ bool Small::decode(ByteReader& in) {
 }
 
 void Manifest::encode(ByteWriter& out) const {
+  out.u8(static_cast<std::uint8_t>(of));
   out.u64(sequence);
   out.u64(message_bytes);
   out.u64(chunk_bytes);
@@ -138,6 +141,9 @@ void Manifest::encode(ByteWriter& out) const {
 }
 
 bool Manifest::decode(ByteReader& in) {
+  const std::uint8_t raw = in.u8();
+  if (raw > static_cast<std::uint8_t>(Of::kRead)) return false;
+  of = static_cast<Of>(raw);
   sequence = in.u64();
   message_bytes = in.u64();
   chunk_bytes = in.u64();
@@ -187,6 +193,101 @@ bool ChannelsOffered::decode(ByteReader& in) {
     handles[i] = in.bytes(length);
   }
   return in.finished();
+}
+
+void RegionRef::encode(ByteWriter& out) const {
+  out.u64(region);
+  out.u8(access);
+  out.bytes(proof);
+}
+
+void RegionRef::decode(ByteReader& in) {
+  region = in.u64();
+  access = in.u8();
+  read_array(in, proof);
+}
+
+void Request::encode(ByteWriter& out) const {
+  out.u16(slot);
+  out.u8(static_cast<std::uint8_t>(operation));
+  out.u8(flags);
+  out.u64(bytes);
+  out.u64(chunk_bytes);
+  out.u16(regions);
+  out.u32(list_bytes);
+  out.u32(notification_bytes);
+  out.bytes(payload);
+}
+
+bool Request::decode(ByteReader& in) {
+  slot = in.u16();
+  const std::uint8_t raw = in.u8();
+  flags = in.u8();
+  bytes = in.u64();
+  chunk_bytes = in.u64();
+  regions = in.u16();
+  list_bytes = in.u32();
+  notification_bytes = in.u32();
+  payload = in.bytes(in.remaining());
+  if (!in.finished() || slot >= kMostSlots || raw < 1 || raw > 3) return false;
+  operation = static_cast<Operation>(raw);
+  const bool writes = operation == Operation::kWrite;
+  const bool reads = operation == Operation::kRead;
+  const std::uint8_t allowed = kNotifies | (writes ? kCarriesData : 0) | (reads ? kTakesData : 0);
+  if ((flags & ~allowed) != 0 || regions > kMostRegionsPerRequest ||
+      notification_bytes > kLongestNotification || (reads == (chunk_bytes == 0))) {
+    return false;
+  }
+  if ((flags & kNotifies) == 0 && (notification_bytes != 0 || (!writes && !reads))) return false;
+  if (!writes && !reads && (bytes != 0 || regions != 0 || list_bytes != 0)) return false;
+  // Data that rides along is all here, and so is all before it.
+  if ((flags & kCarriesData) != 0) {
+    return bytes <= payload.size() && payload.size() - bytes == payload_bytes();
+  }
+  return payload.size() <= payload_bytes();
+}
+
+void SlotBytes::encode(ByteWriter& out) const {
+  out.u16(slot);
+  out.bytes(bytes);
+}
+
+bool SlotBytes::decode(ByteReader& in) {
+  slot = in.u16();
+  bytes = in.bytes(in.remaining());
+  return in.finished() && slot < kMostSlots;
+}
+
+void Granted::encode(ByteWriter& out) const {
+  out.u16(slot);
+  out.u64(chunk_bytes);
+}
+
+bool Granted::decode(ByteReader& in) {
+  slot = in.u16();
+  chunk_bytes = in.u64();
+  return in.finished() && slot < kMostSlots && chunk_bytes > 0;
+}
+
+void Denied::encode(ByteWriter& out) const {
+  out.u16(slot);
+  Farewell{code, reason}.encode(out);
+}
+
+bool Denied::decode(ByteReader& in) {
+  slot = in.u16();
+  Farewell farewell;
+  if (!farewell.decode(in) || slot >= kMostSlots) return false;
+  code = farewell.code;
+  reason = farewell.reason;
+  return true;
+}
+
+void Slot::encode(ByteWriter& out) const { out.u16(slot); }
+
+bool Slot::decode(ByteReader& in) {
+  slot = in.u16();
+  return in.finished() && slot < kMostSlots;
 }
 
 }  // namespace sluice::wire

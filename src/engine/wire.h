@@ -11,8 +11,17 @@
 //                  <-------------  Welcome        the same          (or Refused, and closed)
 //   then, both ways and at any time:
 //   Credit  Small  Manifest  TooLong  ChannelsWanted  ChannelsOffered  Ping  Goodbye
+//
+// and for one-sided transfers, each of which has a slot of its initiator's from its Request on
+//
+//   initiator                      target
+//   Request, Part... ----------->
+//                    <-----------  Granted, Landed, Released, Answer   (or Denied)
+//   Got, Abort       ----------->
+//                    <-----------  Aborted
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -39,9 +48,17 @@ inline constexpr std::uint32_t kMostCreditsPerFrame = 64;
 inline constexpr std::uint32_t kMostChunksPerManifest = 64;
 // Receives that may be advertised and not yet complete: the size of a ring at both ends.
 inline constexpr std::uint32_t kMostCredits = 1024;
-// Bodies, besides Small (8 + small_bytes): the largest is ChannelsOffered.
+// Bodies, besides those that carry data: the largest is ChannelsOffered.
 inline constexpr std::size_t kLargestFixedBody = 2 + kMostChannels * (2 + Net::kHandleBytes);
 inline constexpr std::size_t kSmallOverhead = 8;
+// One-sided transfers of one initiator that a target may have at a time.
+inline constexpr std::uint32_t kMostSlots = 64;
+// Payload of one Part, and of a Request whose data is not in it.
+inline constexpr std::size_t kMostPartBytes = 8192;
+// Payload of a Request that carries its data too, the data not counted.
+inline constexpr std::size_t kMostInlinePayload = 1024;
+inline constexpr std::uint32_t kLongestNotification = 1 << 20;
+inline constexpr std::uint32_t kMostRegionsPerRequest = 1024;
 
 enum class FrameType : std::uint8_t {
   kHello = 1,
@@ -57,6 +74,16 @@ enum class FrameType : std::uint8_t {
   kChannelsOffered = 21,
   kPing = 22,
   kGoodbye = 23,
+  kRequest = 24,
+  kPart = 25,
+  kGranted = 26,
+  kDenied = 27,
+  kLanded = 28,
+  kAnswer = 29,
+  kGot = 30,
+  kReleased = 31,
+  kAbort = 32,
+  kAborted = 33,
 };
 
 struct Header {
@@ -91,6 +118,7 @@ struct Limits {
   std::uint32_t small_bytes = 0;      // Largest message that it takes in a Small.
   std::uint32_t channels = 0;         // Most channels that it makes per direction.
   std::uint32_t peer_timeout_ms = 0;  // Silence after which it gives the other end up.
+  std::uint64_t request_bytes = 0;    // Payloads of Requests that it holds for the other end.
   std::string_view net;               // Of the same name at both ends.
   std::string_view name;              // For logs.
 
@@ -134,20 +162,28 @@ struct Small {
   bool decode(ByteReader& in);  // The bytes point into the frame.
 };
 
-// Chunks of message `sequence` that were posted on channels, in this order: chunk i is bytes
+// Chunks that were posted on channels, in this order: chunk i is bytes
 // [i * chunk_bytes, (i + 1) * chunk_bytes) of the message, the last one shorter.
 struct Manifest {
+  enum class Of : std::uint8_t {
+    kMessage = 0,  // `sequence` is that of a message.
+    kWrite = 1,    // ... the slot of a write that the sender of this has asked for,
+    kRead = 2,     // ... of a read that the receiver has.
+  };
   struct Chunk {
     std::uint16_t channel = 0;
     std::uint32_t index = 0;
   };
+  Of of = Of::kMessage;
   std::uint64_t sequence = 0;
   std::uint64_t message_bytes = 0;
   std::uint64_t chunk_bytes = 0;
   std::uint32_t count = 0;
   std::array<Chunk, kMostChunksPerManifest> chunks{};
 
-  static constexpr std::size_t body_bytes(std::size_t count) { return 8 + 8 + 8 + 2 + count * 6; }
+  static constexpr std::size_t body_bytes(std::size_t count) {
+    return 1 + 8 + 8 + 8 + 2 + count * 6;
+  }
   void encode(ByteWriter& out) const;
   // Also checks that indices lie in the message; not the channels, nor the sequence.
   bool decode(ByteReader& in);
@@ -182,6 +218,87 @@ struct ChannelsOffered {
 
   void encode(ByteWriter& out) const;
   bool decode(ByteReader& in);  // The handles point into the frame.
+};
+
+enum class Operation : std::uint8_t { kWrite = 1, kRead = 2, kNotify = 3 };
+
+// What an export of a region says of it, and what a Request says of each region that it names.
+struct RegionRef {
+  static constexpr std::size_t kBytes = 8 + 1 + 16;
+  std::uint64_t region = 0;  // The target's RegionId.
+  std::uint8_t access = 0;   // Bits of Access.
+  std::array<std::byte, 16> proof{};
+
+  void encode(ByteWriter& out) const;
+  void decode(ByteReader& in);  // The caller checks `in`.
+};
+
+// The beginning of a one-sided transfer. Its payload is `regions` RegionRefs, the packed list of
+// the target's blocks, the notification and, with kCarriesData, the data. It goes on in Parts.
+struct Request {
+  static constexpr std::size_t kFixedBytes = 2 + 1 + 1 + 8 + 8 + 2 + 4 + 4;
+  static constexpr std::uint8_t kNotifies = 1;     // There is a notification, perhaps an empty one.
+  static constexpr std::uint8_t kCarriesData = 2;  // Of a write: the data is in this frame.
+  static constexpr std::uint8_t kTakesData = 4;    // Of a read: the data may come in an Answer.
+  std::uint16_t slot = 0;
+  Operation operation{};
+  std::uint8_t flags = 0;
+  std::uint64_t bytes = 0;        // To be moved.
+  std::uint64_t chunk_bytes = 0;  // Of a read: the most that the initiator takes. Otherwise 0.
+  std::uint16_t regions = 0;
+  std::uint32_t list_bytes = 0;
+  std::uint32_t notification_bytes = 0;
+  std::span<const std::byte> payload;  // As much as is in this frame.
+
+  [[nodiscard]] std::uint64_t data_bytes() const { return (flags & kCarriesData) != 0 ? bytes : 0; }
+  [[nodiscard]] std::uint64_t payload_bytes() const {  // Without the data.
+    return std::uint64_t{regions} * RegionRef::kBytes + list_bytes + notification_bytes;
+  }
+  void encode(ByteWriter& out) const;
+  bool decode(ByteReader& in);  // The payload points into the frame.
+};
+
+// Of any frame of an end whose limit for small messages this is.
+constexpr std::size_t largest_body(std::uint64_t small_bytes) {
+  return std::max<std::size_t>(kLargestFixedBody,
+                               Request::kFixedBytes + kMostInlinePayload + small_bytes);
+}
+
+// Part: the next bytes of a Request's payload. Answer: all the data of a read.
+struct SlotBytes {
+  std::uint16_t slot = 0;
+  std::span<const std::byte> bytes;
+
+  void encode(ByteWriter& out) const;
+  bool decode(ByteReader& in);  // The bytes point into the frame.
+};
+
+// The target awaits the chunks of a write.
+struct Granted {
+  std::uint16_t slot = 0;
+  std::uint64_t chunk_bytes = 0;  // The most that it takes.
+
+  void encode(ByteWriter& out) const;
+  bool decode(ByteReader& in);
+};
+
+// Denied: the target has done nothing of what was asked. Abort: the initiator wants no more of it.
+struct Denied {
+  std::uint16_t slot = 0;
+  StatusCode code = StatusCode::kDenied;
+  std::string_view reason;
+
+  void encode(ByteWriter& out) const;
+  bool decode(ByteReader& in);  // The reason points into the frame.
+};
+
+// Landed: all data of a write, or a notification, is there. Got: all data of a read is. Released:
+// the notification has been taken, the slot is free. Aborted: no chunk follows, the slot is free.
+struct Slot {
+  std::uint16_t slot = 0;
+
+  void encode(ByteWriter& out) const;
+  bool decode(ByteReader& in);
 };
 
 }  // namespace sluice::wire

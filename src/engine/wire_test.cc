@@ -54,10 +54,13 @@ TEST(Wire, EveryBodyIsExact) {
   expect_exact(Challenge{});
   expect_exact(Farewell{StatusCode::kDenied, "no"});
   expect_exact(TooLong{3, 4});
+  expect_exact(Granted{3, 4});
+  expect_exact(Slot{63});
+  expect_exact(Denied{3, StatusCode::kDenied, "no"});
   expect_exact(ChannelsWanted{2});
   expect_exact(three_chunks());
   Proof proof;
-  proof.limits = {1, 4096, 16, 2, 1000, "tcp", "me"};
+  proof.limits = {1, 4096, 16, 2, 1000, 1 << 21, "tcp", "me"};
   expect_exact(proof);
   Credit credit;
   credit.count = 2;
@@ -129,7 +132,7 @@ TEST(Wire, ChunkCountDoesNotOverflow) {
 }
 
 TEST(Wire, LimitsRefuseWhatNoEngineSays) {
-  const Limits good{1, 4096, 16, 2, 1000, "tcp", "me"};
+  const Limits good{1, 4096, 16, 2, 1000, 1 << 21, "tcp", "me"};
   Limits out;
   const auto bytes = encoded(good);  // out's texts point into it.
   EXPECT_TRUE(decodes(bytes, out));
@@ -182,6 +185,58 @@ TEST(Wire, RandomBytesAreDecodedInBounds) {
       EXPECT_EQ(small.bytes.size() + 8, bytes.size());
     }
   }
+}
+
+Request a_write() {
+  Request request;
+  request.slot = 5;
+  request.operation = Operation::kWrite;
+  request.bytes = 100;
+  request.regions = 1;
+  request.list_bytes = 31;
+  return request;
+}
+
+TEST(Wire, ARequestThatContradictsItselfIsRefused) {
+  const std::vector<std::byte> payload(RegionRef::kBytes + 31 + 100);
+  auto accepted = [&](const Request& request) {
+    Request out;
+    return decodes(encoded(request), out);
+  };
+  Request good = a_write();
+  good.payload = std::span(payload).first(RegionRef::kBytes + 31);
+  EXPECT_TRUE(accepted(good));
+  good.payload = std::span(payload).first(7);  // The rest comes in Parts.
+  EXPECT_TRUE(accepted(good));
+  Request with_data = a_write();
+  with_data.flags = Request::kCarriesData;
+  with_data.payload = payload;
+  EXPECT_TRUE(accepted(with_data));
+  with_data.payload = std::span(payload).first(payload.size() - 1);
+  EXPECT_FALSE(accepted(with_data));
+  with_data.bytes = UINT64_MAX;
+  EXPECT_FALSE(accepted(with_data));
+
+  auto refused = [&](auto&& change) {
+    Request bad = a_write();
+    change(bad);
+    return !accepted(bad);
+  };
+  EXPECT_TRUE(refused([](Request& r) { r.slot = kMostSlots; }));
+  EXPECT_TRUE(refused([](Request& r) { r.operation = Operation(0); }));
+  EXPECT_TRUE(refused([](Request& r) { r.operation = Operation(4); }));
+  EXPECT_TRUE(refused([](Request& r) { r.flags = 8; }));
+  EXPECT_TRUE(refused([](Request& r) { r.flags = Request::kTakesData; }));
+  EXPECT_TRUE(refused([](Request& r) { r.chunk_bytes = 1; }));
+  EXPECT_TRUE(refused([](Request& r) { r.operation = Operation::kRead; }));  // No chunk_bytes.
+  EXPECT_TRUE(refused([](Request& r) { r.notification_bytes = 1; }));
+  EXPECT_TRUE(refused([](Request& r) { r.regions = kMostRegionsPerRequest + 1; }));
+  EXPECT_TRUE(refused([](Request& r) {
+    r.flags = Request::kNotifies;
+    r.notification_bytes = kLongestNotification + 1;
+  }));
+  EXPECT_TRUE(refused([&](Request& r) { r.payload = payload; }));  // More than it announces.
+  EXPECT_TRUE(refused([](Request& r) { r.operation = Operation::kNotify; }));
 }
 
 }  // namespace

@@ -46,6 +46,11 @@ class Mailbox {
   std::size_t poll_peers(std::span<PeerEvent> out, std::chrono::microseconds limit) {
     return take(peer_events_, out, limit);
   }
+  std::size_t poll_notifications(std::span<Notification> out, std::chrono::microseconds limit) {
+    const std::size_t count = take(notifications_, out, limit);
+    if (count > 0) engine_->interrupt();  // There may be more that had no room.
+    return count;
+  }
 
   // The engine's thread. True when something was done.
   bool step() {
@@ -59,12 +64,20 @@ class Mailbox {
     std::array<PeerEvent, 8> events;
     const std::size_t completed = engine_->poll(completions);
     const std::size_t happened = engine_->poll_peers(events);
-    if (completed + happened == 0) return false;
+    // At most so many lie here: what is not taken is to hold up the peer that tells it.
+    std::array<Notification, 8> told;
+    const bool room = notifications_.count.load(std::memory_order_relaxed) < kMostNotifications;
+    const std::size_t notified = room ? engine_->poll_notifications(told) : 0;
+    if (completed + happened + notified == 0) return false;
     const std::lock_guard lock(mutex_);
     for (std::size_t i = 0; i < completed; ++i) {
       completions_.items.push_back(std::move(completions[i]));
     }
     for (std::size_t i = 0; i < happened; ++i) peer_events_.items.push_back(std::move(events[i]));
+    for (std::size_t i = 0; i < notified; ++i) {
+      notifications_.items.push_back(std::move(told[i]));
+    }
+    notifications_.count.store(notifications_.items.size(), std::memory_order_release);
     completions_.count.store(completions_.items.size(), std::memory_order_release);
     peer_events_.count.store(peer_events_.items.size(), std::memory_order_release);
     if (sleepers_ > 0) delivered_.notify_all();
@@ -152,6 +165,7 @@ class Mailbox {
 
   // As long as a sleep and a wake-up of an idle core may take (docs/performance.md).
   static constexpr std::chrono::microseconds kSpin{100};
+  static constexpr std::size_t kMostNotifications = 64;
 
   std::unique_ptr<Engine> engine_;
   std::atomic<bool> has_mail_{false};
@@ -165,6 +179,7 @@ class Mailbox {
   std::vector<Letter*> mailbox_;
   Tray<Completion> completions_;
   Tray<PeerEvent> peer_events_;
+  Tray<Notification> notifications_;
 };
 
 // A thread that drives the engines of its mailboxes until all have left.
@@ -243,6 +258,10 @@ class MailboxThread final : public ProgressThread {
   }
   std::size_t poll_peers(std::span<PeerEvent> out, std::chrono::microseconds limit) override {
     return mailbox_->poll_peers(out, limit);
+  }
+  std::size_t poll_notifications(std::span<Notification> out,
+                                 std::chrono::microseconds limit) override {
+    return mailbox_->poll_notifications(out, limit);
   }
 
  private:

@@ -41,6 +41,7 @@ struct Device {
   Delivery delivery = Delivery::kInPlace;
   std::uint64_t largest_chunk = 0;   // bytes
   std::uint32_t most_in_flight = 0;  // chunks per channel
+  std::uint32_t most_pieces = 1;     // of one chunk; more than 1: post_pieces() may be called
   // What was reported as sent arrives also when its channel is destroyed before the receiver has
   // looked. Where not, an engine that closes keeps its channels until the peer has everything.
   bool sent_survives_close = true;
@@ -53,6 +54,12 @@ enum class PostAnswer : std::uint8_t {
 };
 enum class TestAnswer : std::uint8_t { kPending, kDone, kFailed };
 enum class MakeAnswer : std::uint8_t { kNotYet, kMade, kFailed };
+
+// A part of a chunk that is spread over memory.
+struct ChunkPiece {
+  std::byte* at;
+  std::uint64_t bytes;
+};
 
 // A chunk that has arrived. The spans stay valid until the chunk is consumed.
 struct Arrival {
@@ -74,6 +81,9 @@ class SendChannel {
 
   // `bytes` may be 0. `memory` covers the range.
   virtual PostAnswer post(const std::byte* from, std::uint64_t bytes, NetMemory& memory) = 0;
+  // The same for a chunk that lies in pieces, of registered memory: 1 to the device's most_pieces,
+  // which are only read. The list belongs to the Net until the chunk is reported.
+  virtual PostAnswer post_pieces(std::span<const ChunkPiece>) { return PostAnswer::kFailed; }
   // Done: the memory may be reused. The receiver need not have the bytes yet, but they are on their
   // way: abort() and destruction do not stop them (unless the Device says so), only death or a
   // broken connection does. Only while something is posted.
@@ -92,6 +102,8 @@ class RecvChannel {
 
   // Room for a chunk of at most `bytes`; a longer one fails the channel. `bytes` may be 0.
   virtual PostAnswer post(std::byte* into, std::uint64_t bytes, NetMemory& memory) = 0;
+  // As SendChannel's: room in pieces, filled from the first on.
+  virtual PostAnswer post_pieces(std::span<const ChunkPiece>) { return PostAnswer::kFailed; }
   // Fills `arrival` when Done. The engine then unpacks what is in fragments and calls
   // consume_oldest().
   virtual TestAnswer test_oldest(Arrival& arrival) = 0;

@@ -56,6 +56,14 @@ struct Host {
       events.insert(events.end(), happened.begin(), happened.begin() + static_cast<long>(n));
     }
   }
+  // Notifications are left with the engine until this is called.
+  std::size_t hear() {
+    std::array<Notification, 16> told;
+    for (std::size_t n; (n = engine->poll_notifications(told)) > 0;) {
+      for (std::size_t i = 0; i < n; ++i) heard.push_back(told[i].bytes);
+    }
+    return heard.size();
+  }
   [[nodiscard]] bool finished(TransferId id) const { return done.contains(id); }
   // The first peer that connected, or was lost.
   [[nodiscard]] const PeerEvent* event(PeerEventKind kind) const {
@@ -73,6 +81,7 @@ struct Host {
   std::unique_ptr<Engine> engine;
   std::map<TransferId, Completion> done;
   std::vector<PeerEvent> events;
+  std::vector<std::string> heard;
 };
 
 // Makes passes over all hosts until `condition`; false when kPatience is over.

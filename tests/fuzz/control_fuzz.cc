@@ -83,7 +83,7 @@ constexpr std::size_t kLargestBody = wire::kLargestFixedBody + (16 << 10);
 void stranger(std::span<const std::byte> input) {
   const Options options;
   const Secret secret = secret_of("token");
-  const wire::Limits own{1, 524288, 16384, 2, 10000, "tcp", "victim"};
+  const wire::Limits own{1, 524288, 16384, 2, 10000, 1 << 21, "tcp", "victim"};
   const ManualClock clock;
   Bootstrap bootstrap(options, secret, own, clock);
   if (!bootstrap.make_room()) std::abort();
@@ -104,8 +104,10 @@ void hostile_peer(std::span<const std::byte> input) {
   HostGpu gpu;
   TransferTable transfers(8, 1);
   PackBatch packs(16);
+  const RegionSeal seal(5);
   Recorder recorder(0);
-  const Context context{options, net, gpu, clock, transfers, packs, recorder, 0, 2, 16, 4096, 4};
+  const Context context{options,  net, gpu, clock, transfers, packs, seal,
+                        recorder, 0,   2,   16,    4096,      4,     1};
   Bytes memory(8 * kSlice, std::byte{0x5a});
   const RegionId region =
       *transfers.add_region(memory, Memory::kHost, std::make_unique<DeafMemory>());
@@ -117,20 +119,31 @@ void hostile_peer(std::span<const std::byte> input) {
   }
   const auto send = transfers.add(Direction::kSend, PeerId(77), {region, kSlice, kSlice});
   peer.enqueue(static_cast<std::uint64_t>(*send), Direction::kSend);
-  PeerLimits limits{1, 4096, 128, 2, 10000, "fuzzer"};
+  PeerLimits limits{1, 4096, 128, 2, 10000, 1 << 21, "fuzzer"};
+  Layout& layout = transfers.take_layout();
+  std::uint64_t bytes = 0;
+  const std::array<Slice, 1> into{Slice{region, 6 * kSlice, kSlice / 2}};
+  if (!transfers.lay_out(into, layout, bytes).ok()) std::abort();
+  const auto read = transfers.add(Direction::kRead, PeerId(77), bytes, layout);
+  const auto reading = static_cast<std::uint64_t>(*read);
+  const int cancel_at = input.empty() ? 0 : std::to_integer<int>(input.back()) % 8;
+  peer.enqueue(reading, Direction::kRead);
   peer.join(
       std::make_unique<FrameStream>(std::make_unique<ScriptedStream>(input), kLargestBody, clock),
       limits);
   UnpackBatch batch(8);
   for (int pass = 0; pass < 400 && !peer.gone(); ++pass) {
     peer.advance(batch.launch(gpu), clock.now());
+    if (pass == cancel_at && transfers.find(reading) != nullptr) {
+      (void)peer.cancel(reading, Direction::kRead);
+    }
     peer.on_ready();
     peer.reap(batch, clock.now());
   }
   peer.fail({StatusCode::kClosed, "over"});
   if (!peer.gone()) std::abort();
   std::array<Completion, 8> done;
-  if (transfers.poll(done) != 5) std::abort();
+  if (transfers.poll(done) != 6) std::abort();
   for (std::size_t i = 1; i < 8; i += 2) {
     const auto slice = memory.begin() + static_cast<long>(i * kSlice);
     if (std::count(slice, slice + kSlice, std::byte{0x5a}) != kSlice) std::abort();
@@ -148,7 +161,23 @@ void append(Bytes& script, wire::FrameType type, const Body& body) {
                 buffer.begin() + static_cast<long>(wire::kHeaderBytes + writer.written()));
 }
 
+// A write of 64 bytes to the only region of the victim, at the second slice.
+Bytes write_payload(const Bytes& list) {
+  Bytes payload(wire::RegionRef::kBytes);
+  ByteWriter writer(payload);
+  wire::RegionRef{1ull << 24, 3, {}}.encode(writer);
+  payload.insert(payload.end(), list.begin(), list.end());
+  payload.resize(payload.size() + 64);
+  return payload;
+}
+
 Bytes script_of_a_peer() {
+  Bytes list;
+  BlockPacker packer;
+  packer.begin(list);
+  packer.add({0, kSlice, 64});
+  packer.finish();
+  const Bytes payload = write_payload(list);
   Bytes script{std::byte{1}};
   wire::Credit credit;
   credit.count = 2;
@@ -165,6 +194,26 @@ Bytes script_of_a_peer() {
   manifest.chunks[1] = {1, 1};
   append(script, wire::FrameType::kManifest, manifest);
   append(script, wire::FrameType::kTooLong, wire::TooLong{2, 1000});
+  wire::Request request;
+  request.slot = 1;
+  request.operation = wire::Operation::kNotify;
+  request.flags = wire::Request::kNotifies;
+  request.notification_bytes = 8;
+  append(script, wire::FrameType::kRequest, request);
+  append(script, wire::FrameType::kPart, wire::SlotBytes{1, std::span(body).first(8)});
+  request = {};
+  request.operation = wire::Operation::kWrite;
+  request.flags = wire::Request::kCarriesData;
+  request.bytes = 64;
+  request.regions = 1;
+  request.list_bytes = static_cast<std::uint32_t>(list.size());
+  request.payload = payload;
+  append(script, wire::FrameType::kRequest, request);
+  append(script, wire::FrameType::kGranted, wire::Granted{0, 128});
+  append(script, wire::FrameType::kDenied, wire::Denied{1, StatusCode::kDenied, "no"});
+  append(script, wire::FrameType::kGot, wire::Slot{0});
+  append(script, wire::FrameType::kAbort, wire::Denied{1, StatusCode::kCancelled, "no"});
+  append(script, wire::FrameType::kAborted, wire::Slot{0});
   append(script, wire::FrameType::kGoodbye, wire::Farewell{StatusCode::kClosed, "bye"});
   return script;
 }
@@ -186,7 +235,7 @@ std::vector<Bytes> seeds() {
   Bytes stranger_script{std::byte{0}};
   append(stranger_script, wire::FrameType::kHello, wire::Hello{});
   wire::Proof proof;
-  proof.limits = {1, 4096, 16, 2, 1000, "tcp", "me"};
+  proof.limits = {1, 4096, 16, 2, 1000, 1 << 21, "tcp", "me"};
   append(stranger_script, wire::FrameType::kProof, proof);
   return {stranger_script, script_of_a_peer()};
 }

@@ -45,10 +45,27 @@ ChunkPump::~ChunkPump() {
 }
 
 PostAnswer ChunkPump::post(std::byte* at_byte, std::uint64_t bytes) {
-  SLUICE_CHECK(bytes <= kLargestTcpChunk, "{}: chunk of {} bytes", options_.name, bytes);
+  Chunk chunk;
+  chunk.at = at_byte;
+  chunk.bytes = bytes;
+  return post(chunk);
+}
+
+PostAnswer ChunkPump::post(std::span<const ChunkPiece> pieces, std::uint64_t bytes) {
+  SLUICE_CHECK(!pieces.empty() && pieces.size() <= kMostTcpPieces, "{}: chunk of {} pieces",
+               options_.name, pieces.size());
+  Chunk chunk;
+  chunk.bytes = bytes;
+  chunk.pieces = pieces;
+  return post(chunk);
+}
+
+PostAnswer ChunkPump::post(const Chunk& chunk) {
+  SLUICE_CHECK(chunk.bytes <= kLargestTcpChunk, "{}: chunk of {} bytes", options_.name,
+               chunk.bytes);
   if (ending() || ended_.load(std::memory_order_acquire)) return PostAnswer::kFailed;
   if (in_flight() >= options_.window) return PostAnswer::kBusy;
-  at(posted_) = Chunk{at_byte, bytes};
+  at(posted_) = chunk;
   ++posted_;
   return PostAnswer::kPosted;
 }

@@ -55,6 +55,7 @@ class ChunkPump {
 
   // Takes a place in the window. The chunk moves after hand_over(), or by move_inline().
   PostAnswer post(std::byte* at, std::uint64_t bytes);
+  PostAnswer post(std::span<const ChunkPiece> pieces, std::uint64_t bytes);
   // Gives all that is posted to the helper.
   void hand_over();
   // While the helper has nothing: moves the oldest chunk that was not handed over as far as the
@@ -81,6 +82,7 @@ class ChunkPump {
   [[nodiscard]] bool ending() const { return ending_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool held_too_long();
   void end();
+  PostAnswer post(const Chunk& chunk);
   void wake_helper();
 
   // Helper.

@@ -22,6 +22,45 @@ std::size_t take(std::size_t& moved, std::size_t room) {
   return part;
 }
 
+// The parts of one system call: a chunk's memory between the headers.
+struct Parts {
+  static constexpr std::size_t kMost = kMostTcpPieces + 2;
+  std::array<iovec, kMost> list;
+  std::size_t count = 0;
+
+  void add(void* at, std::size_t bytes) { list[count++] = {at, bytes}; }
+  // What is left of the chunk, up to `most` bytes.
+  void add_rest(const Chunk& chunk, std::uint64_t most) {
+    if (chunk.pieces.empty()) return add(chunk.at + chunk.moved, most);
+    std::uint64_t skip = chunk.piece_moved;
+    for (const ChunkPiece& piece : chunk.pieces) {
+      const std::uint64_t bytes = std::min(piece.bytes - skip, most);
+      add(piece.at + skip, bytes);
+      most -= bytes;
+      skip = 0;
+      if (most == 0) return;
+    }
+  }
+  [[nodiscard]] msghdr message() {
+    msghdr message{};
+    message.msg_iov = list.data();
+    message.msg_iovlen = count;
+    return message;
+  }
+};
+
+// So many more bytes of the chunk have moved.
+void move_on(Chunk& chunk, std::uint64_t bytes) {
+  chunk.moved += bytes;
+  if (chunk.pieces.empty()) return;
+  chunk.piece_moved += bytes;
+  std::size_t through = 0;
+  while (through < chunk.pieces.size() && chunk.piece_moved >= chunk.pieces[through].bytes) {
+    chunk.piece_moved -= chunk.pieces[through++].bytes;
+  }
+  chunk.pieces = chunk.pieces.subspan(through);
+}
+
 }  // namespace
 
 void ChunkStream::shut_down() { ::shutdown(socket_.get(), SHUT_RDWR); }
@@ -37,11 +76,10 @@ Move SendStream::move(Chunk& chunk, Wait wait) {
   if (header_bytes_ == 0) encode_header(chunk, 0);
   const int flags = MSG_NOSIGNAL | (wait == Wait::kYes ? 0 : MSG_DONTWAIT);
   for (;;) {
-    iovec parts[2] = {{header_.data() + header_bytes_, kHeaderBytes - header_bytes_},
-                      {chunk.at + chunk.moved, chunk.bytes - chunk.moved}};
-    msghdr message{};
-    message.msg_iov = parts;
-    message.msg_iovlen = 2;
+    Parts parts;
+    parts.add(header_.data() + header_bytes_, kHeaderBytes - header_bytes_);
+    parts.add_rest(chunk, chunk.bytes - chunk.moved);
+    const msghdr message = parts.message();
     const ssize_t sent = ::sendmsg(fd(), &message, flags);
     if (sent < 0) {
       if (errno == EINTR) continue;
@@ -50,8 +88,8 @@ Move SendStream::move(Chunk& chunk, Wait wait) {
                                                         number_, chunk.moved, chunk.bytes)));
     }
     auto moved = static_cast<std::size_t>(sent);
-    header_bytes_ += take(moved, parts[0].iov_len);
-    chunk.moved += moved;
+    header_bytes_ += take(moved, parts.list[0].iov_len);
+    move_on(chunk, moved);
     if (header_bytes_ == kHeaderBytes && chunk.moved == chunk.bytes) {
       header_bytes_ = 0;
       ++number_;
@@ -69,17 +107,14 @@ Move RecvStream::move(Chunk& chunk, Wait wait) {
     }
     if (checked_ && chunk.moved == length_) return finish_chunk();
 
-    iovec parts[2];
+    Parts parts;
     if (checked_) {
-      parts[0] = {chunk.at + chunk.moved, length_ - chunk.moved};
-      parts[1] = {next_header_.data(), kHeaderBytes};
+      parts.add_rest(chunk, length_ - chunk.moved);
+      parts.add(next_header_.data(), kHeaderBytes);
     } else {
-      parts[0] = {header_.data() + header_bytes_, kHeaderBytes - header_bytes_};
-      parts[1] = {nullptr, 0};
+      parts.add(header_.data() + header_bytes_, kHeaderBytes - header_bytes_);
     }
-    msghdr message{};
-    message.msg_iov = parts;
-    message.msg_iovlen = checked_ ? 2 : 1;
+    msghdr message = parts.message();
     const ssize_t received = ::recvmsg(fd(), &message, may_block ? 0 : MSG_DONTWAIT);
     if (received == 0) return end_of_stream(chunk);
     if (received < 0) {
@@ -95,7 +130,7 @@ Move RecvStream::move(Chunk& chunk, Wait wait) {
     }
     auto moved = static_cast<std::size_t>(received);
     if (checked_) {
-      chunk.moved += take(moved, parts[0].iov_len);
+      move_on(chunk, take(moved, length_ - chunk.moved));
       next_header_bytes_ = moved;
     } else {
       header_bytes_ += moved;

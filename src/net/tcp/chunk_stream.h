@@ -12,15 +12,19 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include "sluice/status.h"
 #include "src/base/fd.h"
 #include "src/base/sliding_window.h"
+#include "src/net/net.h"
 
 namespace sluice {
 
 inline constexpr std::uint64_t kLargestTcpChunk = std::uint64_t{1} << 30;
+// Pieces of one chunk: with both headers they fit one system call (IOV_MAX is 1024).
+inline constexpr std::size_t kMostTcpPieces = 512;
 
 struct Chunk {
   std::byte* at = nullptr;
@@ -28,6 +32,9 @@ struct Chunk {
   std::uint64_t moved = 0;  // Of its payload, so far.
   // 0, or which of the connection's chunks it is that were sent by reference, from 1 on.
   std::uint64_t reference = 0;
+  // Where it lies, if `at` is nullptr: what is left of it. The first of them has moved in part.
+  std::span<const ChunkPiece> pieces = {};
+  std::uint64_t piece_moved = 0;
 };
 
 enum class Move : std::uint8_t {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <string>
@@ -73,6 +74,69 @@ TEST(ChunkStream, ChunksOfAllSizesArriveInOrder) {
     ASSERT_EQ(data.back(), std::byte{0xee}) << "wrote past what was sent";
     data.resize(size);
     ASSERT_EQ(data, pattern(size, seed++));
+  }
+  sending.join();
+}
+
+// `data` in pieces of random lengths, with a gap behind each; and what lies there.
+struct Spread {
+  Spread(std::span<const std::byte> data, std::size_t most, std::uint64_t seed)
+      : memory(2 * data.size() + kMostTcpPieces, std::byte{0xee}) {
+    std::mt19937_64 random(seed);
+    std::size_t at = 0;
+    while (!data.empty()) {
+      const bool last = pieces.size() + 1 == most;
+      const std::size_t bytes =
+          last ? data.size() : 1 + random() % std::min<std::size_t>(data.size(), 9000);
+      std::ranges::copy(data.first(bytes), memory.begin() + static_cast<long>(at));
+      pieces.push_back({memory.data() + at, bytes});
+      at += bytes + 1;
+      data = data.subspan(bytes);
+    }
+  }
+  [[nodiscard]] std::vector<std::byte> gathered() const {
+    std::vector<std::byte> bytes;
+    for (const ChunkPiece& piece : pieces)
+      bytes.insert(bytes.end(), piece.at, piece.at + piece.bytes);
+    return bytes;
+  }
+  std::vector<std::byte> memory;
+  std::vector<ChunkPiece> pieces;
+};
+
+TEST(ChunkStream, PiecesOfAnyShapeAtEitherEnd) {
+  Ends ends;
+  const std::size_t sizes[] = {1, 2, 4096, 700'001, 100'000};
+  constexpr int kRounds = 10;
+  std::thread sending([&] {
+    for (std::uint64_t i = 0; i < kRounds * std::size(sizes); ++i) {
+      const auto data = pattern(sizes[i % std::size(sizes)], i);
+      const Spread from(data, kMostTcpPieces, i);
+      Chunk chunk;
+      chunk.bytes = data.size();
+      chunk.pieces = from.pieces;
+      // The socket stops it anywhere, in the middle of a piece, too.
+      while (ends.sender.move(chunk, i % 2 == 0 ? Wait::kYes : Wait::kNo) == Move::kNotYet) {
+        std::this_thread::yield();
+      }
+      ASSERT_TRUE(ends.sender.failure().ok()) << ends.sender.failure().to_string();
+    }
+  });
+  for (std::uint64_t i = 0; i < kRounds * std::size(sizes); ++i) {
+    const auto data = pattern(sizes[i % std::size(sizes)], i);
+    const std::vector<std::byte> blank(data.size(), std::byte{0x11});
+    const Spread into(blank, i % 3 == 0 ? 1 : kMostTcpPieces, i + 77);
+    Chunk chunk;
+    chunk.bytes = data.size();
+    chunk.pieces = into.pieces;
+    ASSERT_EQ(ends.receiver.move(chunk, Wait::kYes), Move::kAll)
+        << ends.receiver.failure().to_string();
+    ASSERT_EQ(into.gathered(), data) << i;
+    std::vector<std::byte> gaps = into.memory;
+    for (const ChunkPiece& piece : into.pieces) {
+      std::fill_n(gaps.begin() + (piece.at - into.memory.data()), piece.bytes, std::byte{0xee});
+    }
+    ASSERT_EQ(std::ranges::count(gaps, std::byte{0xee}), static_cast<long>(gaps.size())) << i;
   }
   sending.join();
 }

@@ -35,7 +35,9 @@ void ReferenceStream::shut_down() { ::shutdown(fd(), SHUT_WR); }
 
 Move ReferenceStream::move(Chunk& chunk, Wait wait) {
   const bool begun = header_bytes_ > 0;  // Without waiting, as a copy.
-  if (wait == Wait::kNo || begun || chunk.bytes < kLeastBytes) return SendStream::move(chunk, wait);
+  if (wait == Wait::kNo || begun || chunk.bytes < kLeastBytes || chunk.at == nullptr) {
+    return SendStream::move(chunk, wait);
+  }
 
   // The pages must be kept from the first byte on, also if the rest fails.
   chunk.reference = ++references_;

@@ -21,6 +21,12 @@ PumpOptions pump_options(ChannelContext& context, char direction, const SocketAd
   return options;
 }
 
+std::uint64_t bytes_of(std::span<const ChunkPiece> pieces) {
+  std::uint64_t bytes = 0;
+  for (const ChunkPiece& piece : pieces) bytes += piece.bytes;
+  return bytes;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<SendChannel>> TcpSendChannel::create(ChannelContext& context,
@@ -34,11 +40,19 @@ Result<std::unique_ptr<SendChannel>> TcpSendChannel::create(ChannelContext& cont
 
 PostAnswer TcpSendChannel::post(const std::byte* from, std::uint64_t bytes, NetMemory&) {
   // The pump's chunks have one type for both directions; a SendStream only reads.
-  const PostAnswer answer = pump_->post(const_cast<std::byte*>(from), bytes);
-  if (answer != PostAnswer::kPosted) return answer;
+  return start(pump_->post(const_cast<std::byte*>(from), bytes), bytes);
+}
+
+PostAnswer TcpSendChannel::post_pieces(std::span<const ChunkPiece> pieces) {
+  const std::uint64_t bytes = bytes_of(pieces);
+  return start(pump_->post(pieces, bytes), bytes);
+}
+
+PostAnswer TcpSendChannel::start(PostAnswer posted, std::uint64_t bytes) {
+  if (posted != PostAnswer::kPosted) return posted;
   const bool alone = bytes <= context_.inline_bytes && pump_->in_flight() == 1;
   if (!alone || !pump_->move_inline()) pump_->hand_over();
-  return answer;
+  return posted;
 }
 
 TestAnswer TcpSendChannel::test_oldest() {
@@ -62,11 +76,19 @@ TcpRecvChannel::TcpRecvChannel(ChannelContext& context, std::unique_ptr<ChunkPum
 TcpRecvChannel::~TcpRecvChannel() { std::erase(context_.receivers, this); }
 
 PostAnswer TcpRecvChannel::post(std::byte* into, std::uint64_t bytes, NetMemory&) {
-  const PostAnswer answer = pump_->post(into, bytes);
-  if (answer != PostAnswer::kPosted) return answer;
+  return start(pump_->post(into, bytes), bytes);
+}
+
+PostAnswer TcpRecvChannel::post_pieces(std::span<const ChunkPiece> pieces) {
+  const std::uint64_t bytes = bytes_of(pieces);
+  return start(pump_->post(pieces, bytes), bytes);
+}
+
+PostAnswer TcpRecvChannel::start(PostAnswer posted, std::uint64_t bytes) {
+  if (posted != PostAnswer::kPosted) return posted;
   const bool alone = bytes <= context_.inline_bytes && pump_->in_flight() == 1;
   if (!alone || context_.armed) pump_->hand_over();
-  return answer;
+  return posted;
 }
 
 TestAnswer TcpRecvChannel::test_oldest(Arrival& arrival) {

@@ -40,6 +40,7 @@ class TcpSendChannel final : public SendChannel {
                                                      const SocketAddress& remote);
 
   PostAnswer post(const std::byte* from, std::uint64_t bytes, NetMemory& memory) override;
+  PostAnswer post_pieces(std::span<const ChunkPiece> pieces) override;
   TestAnswer test_oldest() override;
   void abort() override { pump_->abort(); }
   [[nodiscard]] Status failure() const override { return pump_->failure(); }
@@ -48,6 +49,7 @@ class TcpSendChannel final : public SendChannel {
  private:
   TcpSendChannel(ChannelContext& context, std::unique_ptr<ChunkPump> pump)
       : context_(context), pump_(std::move(pump)) {}
+  PostAnswer start(PostAnswer posted, std::uint64_t bytes);
 
   ChannelContext& context_;
   const std::unique_ptr<ChunkPump> pump_;
@@ -60,6 +62,7 @@ class TcpRecvChannel final : public RecvChannel {
   ~TcpRecvChannel() override;
 
   PostAnswer post(std::byte* into, std::uint64_t bytes, NetMemory& memory) override;
+  PostAnswer post_pieces(std::span<const ChunkPiece> pieces) override;
   TestAnswer test_oldest(Arrival& arrival) override;
   void consume_oldest() override;
   void abort() override { pump_->abort(); }
@@ -71,6 +74,7 @@ class TcpRecvChannel final : public RecvChannel {
 
  private:
   TcpRecvChannel(ChannelContext& context, std::unique_ptr<ChunkPump> pump);
+  PostAnswer start(PostAnswer posted, std::uint64_t bytes);
 
   ChannelContext& context_;
   const std::unique_ptr<ChunkPump> pump_;

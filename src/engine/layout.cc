@@ -1,0 +1,83 @@
+#include "src/engine/layout.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace sluice {
+
+bool Layout::on_host() const {
+  return std::all_of(regions.begin(), regions.end(),
+                     [](const RegionUse& use) { return use.on_host; });
+}
+
+void Layout::clear() {
+  regions.clear();
+  list = {};
+  own_list.clear();
+  next = {};
+  payload.clear();
+  remote_regions = 0;
+  remote_list_bytes = 0;
+  notification_bytes = 0;
+  notifies = false;
+  remote_on_host = true;
+}
+
+ChunkPlace take_chunk(Layout& layout, std::uint64_t bytes) {
+  BlockWalk walk(layout.list, layout.next);
+  ChunkPlace place{nullptr, nullptr, &layout, layout.next, bytes};
+  Block first;
+  if (walk.next(bytes, first)) {
+    if (first.length == bytes) {
+      const RegionUse& use = layout.regions[first.region];
+      place.data = use.base + first.offset;
+      place.memory = use.memory;
+    } else {
+      walk.skip(bytes - first.length);
+    }
+  }
+  layout.next = walk.cursor();
+  return place;
+}
+
+std::span<const ChunkPiece> PieceLists::list(const ChunkPlace& place, std::uint32_t window_place) {
+  if (most_ <= 1) return {};
+  if (pieces_ == nullptr) {  // Not cleared: pages are touched as far as chunks have pieces.
+    pieces_ = std::make_unique_for_overwrite<ChunkPiece[]>(std::size_t{places_} * most_);
+  }
+  const std::span<ChunkPiece> list(pieces_.get() + std::size_t{window_place} * most_, most_);
+  std::size_t count = 0;
+  BlockWalk walk(place.layout->list, place.from);
+  std::uint64_t left = place.bytes;
+  for (Block piece; left > 0 && walk.next(left, piece); left -= piece.length) {
+    const RegionUse& use = place.layout->regions[piece.region];
+    std::byte* const at = use.base + piece.offset;
+    if (count > 0 && list[count - 1].at + list[count - 1].bytes == at) {  // Neighbours are one.
+      list[count - 1].bytes += piece.length;
+      continue;
+    }
+    if (count == list.size() || use.memory == nullptr) return {};
+    list[count++] = {at, piece.length};
+  }
+  return list.first(count);
+}
+
+void gather(const ChunkPlace& place, std::byte* to) {
+  BlockWalk walk(place.layout->list, place.from);
+  std::uint64_t left = place.bytes;
+  for (Block piece; left > 0 && walk.next(left, piece); left -= piece.length) {
+    std::memcpy(to, place.layout->regions[piece.region].base + piece.offset, piece.length);
+    to += piece.length;
+  }
+}
+
+void scatter(const ChunkPlace& place, std::uint64_t offset, std::span<const std::byte> part) {
+  BlockWalk walk(place.layout->list, place.from);
+  walk.skip(offset);
+  for (Block piece; !part.empty() && walk.next(part.size(), piece);) {
+    std::memcpy(place.layout->regions[piece.region].base + piece.offset, part.data(), piece.length);
+    part = part.subspan(piece.length);
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,340 @@
+#include "src/engine/requester.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+namespace sluice {
+namespace {
+
+Status out_of_order(const char* frame, std::uint16_t slot) {
+  return {StatusCode::kProtocol, fmt::format("a {} for slot {}, which awaits none", frame, slot)};
+}
+
+wire::Operation operation_of(const Transfer& transfer) {
+  if (transfer.direction == Direction::kRead) return wire::Operation::kRead;
+  const bool moves = transfer.length > 0 || transfer.layout->remote_regions > 0;
+  return moves || !transfer.layout->notifies ? wire::Operation::kWrite : wire::Operation::kNotify;
+}
+
+}  // namespace
+
+Requester::Requester(const Context& context, Outbound& outbound)
+    : context_(context), outbound_(outbound), waiting_(context.transfers) {}
+
+void Requester::enqueue(std::uint64_t id) {
+  const Nanoseconds deadline = context_.transfers.find(id)->deadline;
+  if (deadline != 0) next_deadline_ = std::min(next_deadline_, deadline);
+  waiting_.push(id);
+}
+
+void Requester::cancel(std::uint64_t id, const Status& why) {
+  if (waiting_.remove(id)) {
+    context_.transfers.complete(id, 0, why);
+    return;
+  }
+  const auto found = std::ranges::find(entries_, id, &Entry::transfer);
+  if (found == entries_.end()) return;
+  // What has its last word, or waits for nothing else, ends by itself.
+  const bool ends = found->state == State::kLanded || found->state == State::kGot ||
+                    found->state == State::kAborting || found->state == State::kAborted ||
+                    (found->state == State::kAsked && found->carries_data);
+  if (ends) return;
+  outbound_.recall(id);
+  found->why = why;
+  found->state = State::kAborting;
+}
+
+// Looks at all that wait or are under way: only when some deadline has passed.
+void Requester::expire(Nanoseconds now) {
+  if (now < next_deadline_) return;
+  next_deadline_ = INT64_MAX;
+  const auto late = [&](std::uint64_t id) {
+    const Nanoseconds deadline = context_.transfers.find(id)->deadline;
+    if (deadline == 0) return false;
+    if (now >= deadline) return true;
+    next_deadline_ = std::min(next_deadline_, deadline);
+    return false;
+  };
+  static const Status too_late(StatusCode::kTimedOut, "its deadline has passed");
+  for (const Entry& entry : entries_) {
+    if (entry.transfer != 0 && late(entry.transfer)) cancel(entry.transfer, too_late);
+  }
+  for (std::uint64_t id = waiting_.front(); id != 0;) {
+    const std::uint64_t next = context_.transfers.find(id)->next;
+    if (late(id)) cancel(id, too_late);
+    id = next;
+  }
+}
+
+Status Requester::on_granted(const wire::Granted& granted) {
+  Entry& entry = entries_[granted.slot];
+  if (entry.state == State::kAborting) return {};
+  if (entry.state != State::kAsked || entry.carries_data || !entry.writes) {
+    return out_of_order("Granted", granted.slot);
+  }
+  entry.granted_chunk_bytes = granted.chunk_bytes;
+  entry.state = State::kGranted;
+  return {};
+}
+
+Status Requester::on_denied(const wire::Denied& denied) {
+  Entry& entry = entries_[denied.slot];
+  const bool asked = entry.state == State::kAsked;
+  const bool crossed = entry.state == State::kAborting && untouched(entry);
+  if (!asked && !crossed) return out_of_order("Denied", denied.slot);
+  entry.notifies = false;
+  end(entry, {denied.code, fmt::format("refused by the target: {}", printable(denied.reason))});
+  return {};
+}
+
+Status Requester::on_landed(const wire::Slot& landed) {
+  Entry& entry = entries_[landed.slot];
+  if (entry.state == State::kAborting && entry.transfer == 0 && entry.writes) {
+    end(entry, {});  // Of the slot: the transfer has been given up before.
+    return {};
+  }
+  const Transfer* transfer =
+      entry.transfer == 0 ? nullptr : context_.transfers.find(entry.transfer);
+  const bool whole =
+      transfer != nullptr && transfer->chunks > 0 && transfer->announced == transfer->chunks;
+  const bool due = entry.writes && ((entry.state == State::kAsked && entry.carries_data) ||
+                                    (entry.state == State::kMoving && whole) ||
+                                    (entry.state == State::kAborting && whole));
+  if (!due) return out_of_order("Landed", landed.slot);
+  entry.state = State::kLanded;
+  if (transfer->in_net == 0) end(entry, {});
+  return {};
+}
+
+Status Requester::on_answer(const wire::SlotBytes& answer) {
+  Entry& entry = entries_[answer.slot];
+  if (entry.state == State::kAborting && !entry.writes) return {};  // Nobody waits for it.
+  if (entry.state != State::kAsked || entry.writes) return out_of_order("Answer", answer.slot);
+  const Transfer& transfer = *context_.transfers.find(entry.transfer);
+  if (answer.bytes.size() != transfer.length || (transfer.length > 0 && !transfer.on_host)) {
+    return out_of_order("Answer", answer.slot);
+  }
+  scatter({nullptr, nullptr, transfer.layout, {}, transfer.length}, 0, answer.bytes);
+  entry.state = State::kGot;
+  return {};
+}
+
+Status Requester::on_released(const wire::Slot& released) {
+  Entry& entry = entries_[released.slot];
+  if (entry.state == State::kLanded && entry.notifies) {  // The Net is slower than the user there.
+    entry.notifies = false;
+    return {};
+  }
+  if (entry.state != State::kReleasing) return out_of_order("Released", released.slot);
+  free(entry);
+  return {};
+}
+
+Status Requester::on_aborted(const wire::Slot& aborted) {
+  Entry& entry = entries_[aborted.slot];
+  if (entry.state != State::kAborting || !entry.abort_told) {
+    return out_of_order("Aborted", aborted.slot);
+  }
+  entry.notifies = false;
+  entry.state = State::kAborted;
+  if (entry.transfer == 0) end(entry, {});
+  return {};
+}
+
+Requester::Reading Requester::reading(std::uint64_t slot) {
+  if (slot >= entries_.size() || entries_[slot].writes) return {};
+  Entry& entry = entries_[slot];
+  if (entry.state == State::kAborting) return {0, true};
+  if (entry.state != State::kAsked && entry.state != State::kMoving) return {};
+  entry.state = State::kMoving;
+  return {entry.transfer, false};
+}
+
+void Requester::advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps) {
+  if (next_deadline_ != INT64_MAX) expire(context_.clock.now());
+  for (std::uint64_t left = used_; left != 0; left &= left - 1) {
+    if (step(static_cast<std::uint16_t>(std::countr_zero(left)), link, limits)) ++steps;
+  }
+  start_waiting(link, limits, steps);
+}
+
+// False: nothing to do, or the control connection is full.
+bool Requester::step(std::uint16_t slot, FrameStream& link, const PeerLimits& limits) {
+  Entry& entry = entries_[slot];
+  if (entry.state == State::kSending) return send_part(slot, link);
+  if (entry.state == State::kAborting || entry.state == State::kAborted) {
+    return step_aborting(slot, entry, link);
+  }
+  if (entry.state == State::kGranted) {
+    if (!outbound_.launch(link, limits, entry.transfer, entry.granted_chunk_bytes)) return false;
+    entry.state = State::kMoving;
+    return true;
+  }
+  if (entry.state != State::kMoving && entry.state != State::kLanded &&
+      entry.state != State::kGot) {
+    return false;
+  }
+  const Transfer& transfer = *context_.transfers.find(entry.transfer);
+  if (entry.state == State::kLanded) {
+    if (transfer.in_net > 0) return false;
+    end(entry, {});
+    return true;
+  }
+  if (entry.writes) return false;
+  if (entry.state == State::kMoving && !transfer.moved()) return false;
+  entry.state = State::kGot;
+  if (!link.room_for(2)) return false;
+  link.queue(wire::FrameType::kGot, wire::Slot{slot});
+  end(entry, {});
+  return true;
+}
+
+// Its memory is free when the Net has let go of it and what was announced for it has come; the slot
+// when the target has said its last word.
+bool Requester::step_aborting(std::uint16_t slot, Entry& entry, FrameStream& link) {
+  bool worked = false;
+  if (!entry.abort_told && link.room_for(2 + 3 + entry.why.message().size())) {
+    link.queue(wire::FrameType::kAbort, wire::Denied{slot, entry.why.code(), entry.why.message()});
+    entry.abort_told = worked = true;
+  }
+  if (entry.transfer == 0) return worked;
+  const Transfer& transfer = *context_.transfers.find(entry.transfer);
+  const bool coming = !entry.writes && transfer.finished < transfer.announced;
+  if (transfer.in_net > 0 || coming) return worked;
+  context_.transfers.complete(std::exchange(entry.transfer, 0), 0, entry.why);
+  if (entry.state == State::kAborted) end(entry, {});
+  return true;
+}
+
+bool Requester::untouched(const Entry& entry) const {
+  return entry.transfer == 0 || context_.transfers.find(entry.transfer)->announced == 0;
+}
+
+bool Requester::send_part(std::uint16_t slot, FrameStream& link) {
+  Entry& entry = entries_[slot];
+  const std::span<const std::byte> payload =
+      context_.transfers.find(entry.transfer)->layout->payload;
+  bool worked = false;
+  while (entry.sent < payload.size()) {
+    const std::size_t bytes = std::min(payload.size() - entry.sent, wire::kMostPartBytes);
+    if (!link.room_for(2 + bytes)) return worked;
+    link.queue(wire::FrameType::kPart, wire::SlotBytes{slot, payload.subspan(entry.sent, bytes)});
+    entry.sent += bytes;
+    worked = true;
+  }
+  entry.state = State::kAsked;
+  return true;
+}
+
+void Requester::start_waiting(FrameStream& link, const PeerLimits& limits, std::size_t& steps) {
+  while (!waiting_.empty() && ~used_ != 0) {
+    const std::uint64_t id = waiting_.front();
+    const Transfer& transfer = *context_.transfers.find(id);
+    const std::uint64_t payload = transfer.layout->payload.size();
+    if (payload > limits.request_bytes) {
+      waiting_.pop();
+      context_.transfers.complete(
+          id, 0,
+          {StatusCode::kInvalidArgument,
+           fmt::format("its block list and notification take {} bytes, the peer takes {} "
+                       "(request_bytes)",
+                       payload, limits.request_bytes)});
+      continue;
+    }
+    if (held_ + payload > limits.request_bytes) return;
+    if (!start(link, limits, id, static_cast<std::uint16_t>(std::countr_one(used_)))) return;
+    ++steps;
+  }
+}
+
+std::uint64_t Requester::small_bytes(const PeerLimits& limits) const {
+  return std::min<std::uint64_t>(context_.options.small_bytes, limits.small_bytes);
+}
+
+namespace {
+
+// Of a spread place, into the frame.
+struct RequestWithData {
+  const wire::Request& request;
+  const Transfer& transfer;
+
+  void encode(ByteWriter& out) const {
+    request.encode(out);
+    BlockWalk walk(transfer.layout->list);
+    for (Block piece; walk.next(UINT64_MAX, piece);) {
+      out.bytes({transfer.layout->regions[piece.region].base + piece.offset, piece.length});
+    }
+  }
+};
+
+}  // namespace
+
+// False: the control connection is full; again in a later pass.
+bool Requester::start(FrameStream& link, const PeerLimits& limits, std::uint64_t id,
+                      std::uint16_t slot) {
+  Transfer& transfer = *context_.transfers.find(id);
+  const Layout& layout = *transfer.layout;
+  const bool writes = transfer.direction == Direction::kWrite;
+  const bool empty = transfer.length == 0;
+  const bool small = empty || (transfer.length <= small_bytes(limits) && transfer.on_host);
+  wire::Request request;
+  request.slot = slot;
+  request.operation = operation_of(transfer);
+  const bool data = request.operation == wire::Operation::kWrite && small &&
+                    (empty || layout.remote_on_host) &&
+                    layout.payload.size() <= wire::kMostInlinePayload;
+  request.flags = static_cast<std::uint8_t>((layout.notifies ? wire::Request::kNotifies : 0) |
+                                            (data ? wire::Request::kCarriesData : 0) |
+                                            (!writes && small ? wire::Request::kTakesData : 0));
+  request.bytes = transfer.length;
+  request.chunk_bytes = writes ? 0 : context_.chunk_bytes;
+  request.regions = layout.remote_regions;
+  request.list_bytes = layout.remote_list_bytes;
+  request.notification_bytes = layout.notification_bytes;
+  const std::size_t first = std::min(layout.payload.size(), wire::kMostPartBytes);
+  request.payload = std::span(layout.payload).first(first);
+  if (!link.room_for(wire::Request::kFixedBytes + first + request.data_bytes())) return false;
+  waiting_.pop();
+  if (data) {
+    link.queue(wire::FrameType::kRequest, RequestWithData{request, transfer});
+  } else {
+    link.queue(wire::FrameType::kRequest, request);
+  }
+  transfer.sequence = slot;
+  Entry& entry = entries_[slot];
+  entry.state = first < layout.payload.size() ? State::kSending : State::kAsked;
+  entry.writes = writes;
+  entry.notifies = layout.notifies;
+  // What moves no bytes over channels has landed with its request.
+  entry.carries_data = writes && (data || empty);
+  entry.transfer = id;
+  entry.payload_bytes = layout.payload.size();
+  entry.sent = first;
+  used_ |= 1ull << slot;
+  held_ += layout.payload.size();
+  return true;
+}
+
+// The target has said its last word but Released.
+void Requester::end(Entry& entry, const Status& status) {
+  if (const std::uint64_t id = std::exchange(entry.transfer, 0); id != 0) {
+    const std::uint64_t bytes = context_.transfers.find(id)->length;
+    context_.transfers.complete(id, status.ok() ? bytes : 0, status);
+  }
+  if (entry.notifies) {
+    entry.state = State::kReleasing;
+  } else {
+    free(entry);
+  }
+}
+
+void Requester::free(Entry& entry) {
+  held_ -= entry.payload_bytes;
+  used_ &= ~(1ull << (&entry - entries_.data()));
+  entry = {};
+}
+
+}  // namespace sluice

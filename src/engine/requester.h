@@ -1,0 +1,100 @@
+// The initiator's side of one-sided transfers with one peer. Each has a slot from its Request on:
+//
+//   free --Request--> sending --last Part--> asked
+//   asked --Granted--> granted --> moving --Landed--> landed --> free          write
+//   asked --Landed--> landed --> free                      write whose data was in its Request
+//   asked --Answer, or (moving) all chunks--> got --Got--> free                 read
+//   asked --Denied--> free
+//   sending to moving --Abort--> aborting --Aborted--> aborted --> free        cancelled
+//
+// An Abort and the target's last word may cross: whichever of its words comes, it is the last.
+// A slot whose transfer notifies is not free before Released. One thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "src/engine/bootstrap.h"
+#include "src/engine/context.h"
+#include "src/engine/frame_stream.h"
+#include "src/engine/outbound.h"
+#include "src/engine/wire.h"
+
+namespace sluice {
+
+class Requester {
+ public:
+  // Everything given must outlive this.
+  Requester(const Context& context, Outbound& outbound);
+
+  void enqueue(std::uint64_t transfer);
+  // Ends a transfer of ours, for the reason given, as soon as that is safe.
+  void cancel(std::uint64_t transfer, const Status& why);
+  // When the next deadline is; INT64_MAX: there is none.
+  [[nodiscard]] Nanoseconds next_deadline() const { return next_deadline_; }
+
+  // Frames of the target's. Not OK: it broke the protocol.
+  Status on_granted(const wire::Granted& granted);
+  Status on_denied(const wire::Denied& denied);
+  Status on_landed(const wire::Slot& landed);
+  Status on_answer(const wire::SlotBytes& answer);
+  Status on_released(const wire::Slot& released);
+  Status on_aborted(const wire::Slot& aborted);
+  // The read that awaits chunks in this slot. Of one that is being aborted they are not wanted any
+  // more, but come.
+  struct Reading {
+    std::uint64_t transfer = 0;  // 0: none.
+    bool unwanted = false;
+  };
+  [[nodiscard]] Reading reading(std::uint64_t slot);
+
+  // One pass. Adds to `steps`.
+  void advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
+
+ private:
+  enum class State : std::uint8_t {
+    kFree,
+    kSending,
+    kAsked,
+    kGranted,
+    kMoving,
+    kLanded,
+    kGot,
+    kReleasing,
+    kAborting,
+    kAborted,
+  };
+  struct Entry {
+    State state = State::kFree;
+    bool writes = false;
+    bool notifies = false;
+    bool carries_data = false;
+    std::uint64_t transfer = 0;  // 0: it is over, the slot is not yet free.
+    std::uint64_t payload_bytes = 0;
+    std::uint64_t sent = 0;  // Of the payload.
+    std::uint64_t granted_chunk_bytes = 0;
+    Status why;               // It is being aborted.
+    bool abort_told = false;  // The Abort is out.
+  };
+
+  void start_waiting(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
+  bool start(FrameStream& link, const PeerLimits& limits, std::uint64_t id, std::uint16_t slot);
+  bool step(std::uint16_t slot, FrameStream& link, const PeerLimits& limits);
+  bool step_aborting(std::uint16_t slot, Entry& entry, FrameStream& link);
+  void expire(Nanoseconds now);
+  [[nodiscard]] bool untouched(const Entry& entry) const;
+  bool send_part(std::uint16_t slot, FrameStream& link);
+  void end(Entry& entry, const Status& status);
+  void free(Entry& entry);
+  [[nodiscard]] std::uint64_t small_bytes(const PeerLimits& limits) const;
+
+  const Context& context_;
+  Outbound& outbound_;
+  TransferQueue waiting_;
+  std::array<Entry, wire::kMostSlots> entries_{};
+  std::uint64_t used_ = 0;  // Bits: slots that are not free.
+  std::uint64_t held_ = 0;  // Payload bytes that the target holds for us.
+  Nanoseconds next_deadline_ = INT64_MAX;
+};
+
+}  // namespace sluice

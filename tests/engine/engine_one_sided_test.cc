@@ -1,0 +1,201 @@
+// write(), read() and notify() between whole engines: what arrives, where, and in which order.
+#include "tests/engine/one_sided_fixture.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t kGuard = 64;
+const std::size_t kSizes[] = {0, 1, 4096, 16 << 10, (16 << 10) + 1, 700'001, 3 << 20};
+
+TEST(OneSided, WritesLandWithTheirNotificationBehindThem) {
+  for (const std::size_t bytes : kSizes) {
+    OneSidedPair pair(bytes + 2 * kGuard);
+    std::vector<std::byte> due = pair.remote;
+    std::copy_n(pair.local.begin() + 3, bytes, due.begin() + kGuard);
+    const auto id = pair.a.engine->write(pair.b_at_a, std::vector{pair.at_a(3, bytes)},
+                                         std::vector{pair.at_b(kGuard, bytes)}, telling("landed"));
+    ASSERT_TRUE(id.ok()) << id.status().to_string();
+    ASSERT_TRUE(pair.drive([&] {
+      if (pair.b.heard.empty() && pair.b.hear() > 0) {
+        EXPECT_EQ(pair.remote, due) << bytes;
+      }
+      return pair.a.finished(*id) && !pair.b.heard.empty();
+    })) << bytes;
+    EXPECT_TRUE(pair.a.done.at(*id).status.ok()) << pair.a.done.at(*id).status.to_string();
+    EXPECT_EQ(pair.a.done.at(*id).bytes, bytes);
+    EXPECT_EQ(pair.b.heard, std::vector<std::string>{"landed"});
+    EXPECT_EQ(pair.remote, due);
+    EXPECT_TRUE(pair.b.done.empty());
+  }
+}
+
+TEST(OneSided, ReadsComeAndTheSourceIsTold) {
+  for (const std::size_t bytes : kSizes) {
+    OneSidedPair pair(bytes + 2 * kGuard);
+    std::vector<std::byte> due = pair.local;
+    std::copy_n(pair.remote.begin() + kGuard, bytes, due.begin() + 5);
+    const auto id = pair.a.engine->read(pair.b_at_a, std::vector{pair.at_a(5, bytes)},
+                                        std::vector{pair.at_b(kGuard, bytes)}, telling("read"));
+    ASSERT_TRUE(id.ok()) << id.status().to_string();
+    ASSERT_TRUE(pair.drive([&] {
+      if (pair.b.heard.empty() && pair.b.hear() > 0) {
+        EXPECT_EQ(pair.local, due) << bytes;
+      }
+      return pair.a.finished(*id) && !pair.b.heard.empty();
+    })) << bytes;
+    EXPECT_TRUE(pair.a.done.at(*id).status.ok()) << pair.a.done.at(*id).status.to_string();
+    EXPECT_EQ(pair.a.done.at(*id).bytes, bytes);
+    EXPECT_EQ(pair.local, due);
+  }
+}
+
+// A permutation of `count` places.
+std::vector<std::uint64_t> places(std::size_t count, std::uint32_t seed) {
+  std::vector<std::uint64_t> order(count);
+  std::iota(order.begin(), order.end(), 0);
+  std::shuffle(order.begin(), order.end(), std::mt19937(seed));
+  return order;
+}
+
+struct Shape {
+  std::size_t bytes;
+  std::size_t local_block;
+  std::size_t remote_block;
+  std::size_t gap;  // Between blocks, at both ends.
+};
+
+TEST(OneSided, BlocksOfTwoShapesAreOneTransfer) {
+  for (const Shape& shape : {Shape{1 << 20, 4096, 4096, 0}, Shape{1 << 20, 8192, 2048, 8},
+                             Shape{3 * 70'000, 3, 70'000, 1}, Shape{9000, 9, 1000, 3},
+                             Shape{2 << 20, 1 << 20, 1 << 19, 64}}) {
+    Options options = loopback_options();
+    options.chunk_bytes = 64 << 10;
+    OneSidedPair pair(4 * shape.bytes, options);
+    std::vector<Slice> here;
+    std::vector<RemoteSlice> there;
+    const std::size_t step_here = shape.local_block + shape.gap;
+    for (const std::uint64_t i : places(shape.bytes / shape.local_block, 3)) {
+      here.push_back(pair.at_a(i * step_here, shape.local_block));
+    }
+    const std::size_t step_there = shape.remote_block + shape.gap;
+    for (const std::uint64_t i : places(shape.bytes / shape.remote_block, 4)) {
+      there.push_back(pair.at_b(i * step_there, shape.remote_block));
+    }
+    for (const bool writes : {true, false}) {
+      std::ranges::copy(random_bytes(pair.remote.size(), 8), pair.remote.begin());
+      std::vector<std::byte> due_there = pair.remote;
+      std::vector<std::byte> due_here = pair.local;
+      for (std::size_t i = 0; i < shape.bytes; ++i) {
+        const Slice& from = here[i / shape.local_block];
+        const RemoteSlice& to = there[i / shape.remote_block];
+        std::byte& at_here = due_here[from.offset + i % shape.local_block];
+        std::byte& at_there = due_there[to.offset + i % shape.remote_block];
+        writes ? at_there = at_here : at_here = at_there;
+      }
+      const Status status = writes ? pair.write(here, there) : pair.read(here, there);
+      ASSERT_TRUE(status.ok()) << status.to_string();
+      EXPECT_TRUE(pair.remote == due_there) << shape.bytes << " writes " << writes;
+      EXPECT_TRUE(pair.local == due_here) << shape.bytes << " writes " << writes;
+    }
+  }
+}
+
+TEST(OneSided, RegionsAndSizesMixInOneList) {
+  OneSidedPair pair(200'000);
+  std::vector<std::byte> second = random_bytes(50'000, 9);
+  const RegionId other = pair.a.add(second);
+  const std::vector<Slice> from{
+      pair.at_a(7, 30'001), {other, 0, 50'000}, pair.at_a(50'000, 0), pair.at_a(60'000, 1)};
+  ASSERT_TRUE(pair.write(from, {pair.at_b(100'000, 80'002)}).ok());
+  EXPECT_TRUE(std::equal(pair.local.begin() + 7, pair.local.begin() + 30'008,
+                         pair.remote.begin() + 100'000));
+  EXPECT_TRUE(std::equal(second.begin(), second.end(), pair.remote.begin() + 130'001));
+  EXPECT_EQ(pair.remote[180'001], pair.local[60'000]);
+}
+
+TEST(OneSided, ManyAtOnceInBothDirections) {
+  constexpr std::size_t kEach = 40'000;
+  constexpr std::size_t kCount = 200;  // More than there are slots.
+  OneSidedPair pair(2 * kCount * kEach);
+  const std::vector<std::byte> local = pair.local;
+  const std::vector<std::byte> remote = pair.remote;
+  std::vector<TransferId> ids;
+  for (std::size_t i = 0; i < kCount; ++i) {
+    const std::uint64_t low = i * kEach;
+    const std::uint64_t high = (kCount + i) * kEach;
+    const auto written =
+        pair.a.engine->write(pair.b_at_a, std::vector{pair.at_a(low, kEach)},
+                             std::vector{pair.at_b(low, kEach)}, telling(std::to_string(i)));
+    const auto read = pair.a.engine->read(pair.b_at_a, std::vector{pair.at_a(high, kEach)},
+                                          std::vector{pair.at_b(high, kEach)});
+    ASSERT_TRUE(written.ok() && read.ok());
+    ids.push_back(*written);
+    ids.push_back(*read);
+  }
+  ASSERT_TRUE(pair.drive([&] {
+    pair.b.hear();
+    return pair.a.done.size() == ids.size() && pair.b.heard.size() == kCount;
+  }));
+  for (const TransferId id : ids) EXPECT_TRUE(pair.a.done.at(id).status.ok());
+  EXPECT_TRUE(std::equal(local.begin(), local.begin() + kCount * kEach, pair.remote.begin()));
+  EXPECT_TRUE(std::equal(remote.begin() + kCount * kEach, remote.end(),
+                         pair.local.begin() + kCount * kEach));
+  for (std::size_t i = 0; i < kCount; ++i) EXPECT_EQ(pair.b.heard[i], std::to_string(i));
+}
+
+TEST(OneSided, NotificationsOfAnyLengthKeepTheirOrderAndWaitForTheUser) {
+  OneSidedPair pair(4096);
+  std::vector<std::string> due;
+  for (std::size_t i = 0; i < 150; ++i) {
+    const std::size_t length = i % 50 == 49 ? Engine::kLongestNotification : i % 7 * 100;
+    due.emplace_back(length, static_cast<char>('a' + i % 26));
+    const auto bytes = std::as_bytes(std::span(due.back().data(), due.back().size()));
+    ASSERT_TRUE(pair.a.engine->notify(pair.b_at_a, bytes).ok());
+  }
+  // Nobody listens: what the target holds is bounded, and all else goes on.
+  ASSERT_TRUE(pair.drive([&] { return pair.a.done.size() >= 49; }));
+  for (int pass = 0; pass < 1000; ++pass) pair.drive([] { return true; });
+  EXPECT_LT(pair.a.done.size(), 150u);
+  ASSERT_TRUE(pair.drive([&] { return pair.b.hear() == due.size() && pair.a.done.size() == 150; }));
+  EXPECT_TRUE(pair.b.heard == due);
+  const std::string too_long(Engine::kLongestNotification + 1, 'x');
+  EXPECT_EQ(pair.write({}, {}, telling(too_long)).code(), StatusCode::kInvalidArgument);
+}
+
+TEST(OneSided, AnEngineMayBeItsOwnPeer) {
+  Host self;
+  const auto peer = self.engine->connect(self.engine->address());
+  ASSERT_TRUE(peer.ok());
+  std::vector<std::byte> from = random_bytes(300'000, 1);
+  std::vector<std::byte> into(from.size());
+  const RegionId source = self.add(from);
+  const RegionId target = self.add(into);
+  const auto exported = self.engine->export_region(target, Access::kReadWrite);
+  const auto imported = self.engine->import_region(*peer, *exported);
+  ASSERT_TRUE(imported.ok());
+  const auto id =
+      self.engine->write(*peer, std::vector{Slice{source, 0, from.size()}},
+                         std::vector{RemoteSlice{*imported, 0, from.size()}}, telling("to myself"));
+  ASSERT_TRUE(id.ok());
+  ASSERT_TRUE(drive({&self}, [&] { return self.finished(*id) && self.hear() == 1; }));
+  EXPECT_TRUE(self.done.at(*id).status.ok()) << self.done.at(*id).status.to_string();
+  EXPECT_EQ(from, into);
+}
+
+TEST(OneSided, MessagesGoOnBesideThem) {
+  OneSidedPair pair(2 << 20);
+  std::vector<std::byte> into(pair.local.size());
+  const RegionId sink = pair.b.add(into);
+  const auto received = pair.b.engine->recv(pair.a_at_b, {sink, 0, into.size()});
+  const auto written = pair.a.engine->write(pair.b_at_a, std::vector{pair.at_a(0, 1 << 20)},
+                                            std::vector{pair.at_b(0, 1 << 20)});
+  const auto sent = pair.a.engine->send(pair.b_at_a, pair.at_a(0, into.size()));
+  ASSERT_TRUE(pair.drive([&] {
+    return pair.b.finished(*received) && pair.a.finished(*sent) && pair.a.finished(*written);
+  }));
+  EXPECT_EQ(into, pair.local);
+  EXPECT_TRUE(std::equal(pair.local.begin(), pair.local.begin() + (1 << 20), pair.remote.begin()));
+}
+
+}  // namespace
+}  // namespace sluice
