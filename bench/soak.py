@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Long runs: an orchestrator's server on loopback, and one client after the other, until the time is
-over. Looks for stalls, wrong bytes, and growth of the server's memory, descriptors or threads.
+"""Long runs: an orchestrator's server on loopback, and one client after the other, until time is
+up. Looks for stalls, wrong bytes, and growth of the server's memory, descriptors or threads.
 
     python3 bench/soak.py [--build build] [--minutes 30] [--engines 4] [--json FILE]
 
