@@ -4,8 +4,8 @@
     python3 bench/recorder.py [--build build] [--rounds 15] [--phase-ms 700] [--json FILE]
 
 Medians of 64 MiB bandwidth and its CPU and of the 8-byte latency's median are compared, and so are
-two sides that are both off: how far those differ is what the machine cannot tell apart. The exit status is 0
-when everything could be measured, whether or not the bar was reached.
+two sides that are both off: how far those differ is what the machine cannot tell apart. The exit
+status is 0 when everything could be measured, whether or not the bar was reached.
 """
 
 import argparse
