@@ -131,7 +131,9 @@ class Serving(CliTest):
                 line = process.stderr.readline()
             self.assertIn(": 1 peers", line)
             self.assertIn("peer ", process.stderr.readline())
-            self.assertIn("channel 0: window ", process.stderr.readline())
+            self.assertIn("    control: established, rtt ", process.stderr.readline())
+            self.assertRegex(process.stderr.readline(),
+                             r"channel 0: window \d+/16.*established, rtt .* bytes to read$")
         client.kill()
         self.stop(server)
 
