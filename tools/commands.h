@@ -16,6 +16,7 @@ using Action = std::function<int()>;
 // parsing.
 void add_doctor_command(CLI::App& parent, Action& action);
 void add_env_command(CLI::App& parent, Action& action);
+void add_mesh_command(CLI::App& parent, Action& action);
 void add_report_command(CLI::App& parent, Action& action);
 void add_settings_command(CLI::App& parent, Action& action);
 void add_probe_command(CLI::App& parent, Action& action);

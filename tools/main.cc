@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   sluice::tools::add_perf_sweep_command(*perf, action);
   sluice::tools::add_perf_multi_command(*perf, action);
   sluice::tools::add_orchestrate_command(app, action);
+  sluice::tools::add_mesh_command(app, action);
   sluice::tools::add_probe_command(app, action);
   sluice::tools::add_report_command(app, action);
   sluice::tools::add_settings_command(app, action);

@@ -7,9 +7,9 @@
 
 #include "tools/command_line.h"
 #include "tools/commands.h"
+#include "tools/perf/report.h"
 #include "tools/report/summary.h"
 #include "tools/report/trace.h"
-#include "tools/write_file.h"
 
 namespace sluice::tools {
 namespace {
@@ -29,7 +29,7 @@ int run(const State& state) {
   const report::Timeline timeline = report::make_timeline(std::move(recordings));
   std::fputs(report::summary_text(timeline).c_str(), stdout);
   if (state.trace.empty()) return kDone;
-  const Status status = write_file(state.trace, report::trace_json(timeline));
+  const Status status = perf::write_file(state.trace, report::trace_json(timeline));
   return status.ok() ? kDone : fail(status);
 }
 

@@ -1,6 +1,8 @@
 // `sluice topo`
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <fstream>
 #include <memory>
 #include <string>
 
@@ -9,7 +11,6 @@
 #include "tools/command_line.h"
 #include "tools/commands.h"
 #include "tools/topo_drawing.h"
-#include "tools/write_file.h"
 
 namespace sluice::tools {
 namespace {
@@ -23,6 +24,13 @@ struct State {
 
 constexpr const char* kStdout = "-";
 
+Status write(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  file << text;
+  file.close();
+  return file ? Status() : Status::from_errno(errno, "writing " + path);
+}
+
 int run(const State& state) {
   const auto machine = read_machine(state.sysfs);
   if (!machine.ok()) return fail(machine.status());
@@ -33,9 +41,9 @@ int run(const State& state) {
   std::fputs(text.c_str(), stdout);
   Status status;
   if (!state.json.empty() && state.json != kStdout) {
-    status = write_file(state.json, topo_json(*machine, *map));
+    status = write(state.json, topo_json(*machine, *map));
   }
-  if (status.ok() && !state.svg.empty()) status = write_file(state.svg, topo_svg(*machine, *map));
+  if (status.ok() && !state.svg.empty()) status = write(state.svg, topo_svg(*machine, *map));
   return status.ok() ? kDone : fail(status);
 }
 

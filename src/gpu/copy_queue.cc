@@ -54,7 +54,7 @@ CopyQueue::~CopyQueue() {
 }
 
 void CopyQueue::add(const std::byte* from, std::byte* to, std::uint64_t length) {
-  if (by_ == CopyBy::kCopy || (by_ == CopyBy::kAuto && length >= kLeastCopy)) {
+  if (by_engine(by_, length)) {
     if (length == 0) return;
     const CUresult result = cuda_.driver.cuMemcpyAsync(
         reinterpret_cast<CUdeviceptr>(to), reinterpret_cast<CUdeviceptr>(from), length, stream_);
@@ -121,6 +121,10 @@ std::uint64_t CopyQueue::finish() {
         "writing a flag");
   }
   return number;
+}
+
+void CopyQueue::wait() {
+  cuda_.good(cuda_.driver.cuStreamSynchronize(stream_), "waiting for copies");
 }
 
 void CopyQueue::check() {

@@ -46,12 +46,19 @@ class CopyQueue {
   [[nodiscard]] std::uint64_t last() const { return numbers_; }
   // Notices a stream that has stopped for good.
   void check();
+  // Until all is done.
+  void wait();
+
+  // Who moves a piece of this length.
+  [[nodiscard]] static bool by_engine(CopyBy by, std::uint64_t length) {
+    return by == CopyBy::kCopy || (by == CopyBy::kAuto && length >= kLeastCopy);
+  }
 
  private:
   // The list is a ring of banks; a launch reads units of one bank. All of them hold what eight full
-  // windows of 512 KiB chunks leave in fragments of 1 KiB.
+  // windows of 512 KiB chunks leave in fragments of 4 KiB, twice.
   static constexpr std::uint32_t kBanks = 4;
-  static constexpr std::uint32_t kBankUnits = 32 << 10;
+  static constexpr std::uint32_t kBankUnits = 8 << 10;
   // Under kAuto, pieces of this length and more go through the copy engine: from here on it moves
   // them faster than sockets bring them, and takes no SM. docs/gpu.md has the figures.
   static constexpr std::uint64_t kLeastCopy = 512 << 10;

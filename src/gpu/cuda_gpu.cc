@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "src/base/check.h"
 #include "src/base/log.h"
-#include "src/gpu/copy_queue.h"
+#include "src/gpu/copy_lanes.h"
 #include "src/gpu/fatbins.h"
 
 namespace sluice {
@@ -22,8 +23,8 @@ class CudaGpu final : public Gpu {
   CudaGpu(CudaDriver driver, const CudaGpuOptions& options)
       : options_(options),
         cuda_{std::move(driver), nullptr, nullptr, false, {}},
-        unpacks_(std::make_unique<CopyQueue>(cuda_, options.sms, options.unpack)),
-        packs_(std::make_unique<CopyQueue>(cuda_, options.sms, options.pack)) {}
+        unpacks_(std::make_unique<CopyLanes>(cuda_, options.sms, options.unpack)),
+        packs_(std::make_unique<CopyLanes>(cuda_, options.sms, options.pack)) {}
   ~CudaGpu() override;
   Status open();
 
@@ -47,8 +48,8 @@ class CudaGpu final : public Gpu {
   bool retained_ = false;
   CUmodule module_ = nullptr;
   std::string description_;
-  std::unique_ptr<CopyQueue> unpacks_;  // Tickets: twice the queue's number,
-  std::unique_ptr<CopyQueue> packs_;    // and one more.
+  std::unique_ptr<CopyLanes> unpacks_;  // Tickets: twice the number there,
+  std::unique_ptr<CopyLanes> packs_;    // and one more.
   std::uint32_t pending_tests_ = 0;
 };
 
@@ -112,6 +113,10 @@ CudaGpu::~CudaGpu() {
 std::uint64_t CudaGpu::unpack(std::span<const Unpack> batch) {
   SLUICE_CHECK(!batch.empty(), "unpack {}", unpacks_->last());
   const CurrentContext current(cuda_.driver, cuda_.context);
+  unpacks_->start(std::all_of(batch.begin(), batch.end(), [&](const Unpack& chunk) {
+    return std::all_of(chunk.fragments.begin(), chunk.fragments.end(),
+                       [&](const Fragment& f) { return unpacks_->by_engine(f.length); });
+  }));
   for (const Unpack& chunk : batch) {
     for (const Fragment& f : chunk.fragments) {
       unpacks_->add(chunk.pool.data() + f.pool_offset,
@@ -124,12 +129,14 @@ std::uint64_t CudaGpu::unpack(std::span<const Unpack> batch) {
 std::uint64_t CudaGpu::pack(std::span<const Piece> pieces) {
   SLUICE_CHECK(!pieces.empty(), "pack {}", packs_->last());
   const CurrentContext current(cuda_.driver, cuda_.context);
+  packs_->start(std::all_of(pieces.begin(), pieces.end(),
+                            [&](const Piece& piece) { return packs_->by_engine(piece.length); }));
   for (const Piece& piece : pieces) packs_->add(piece.from, piece.to, piece.length);
   return packs_->finish() * 2 + 1;
 }
 
 GpuAnswer CudaGpu::test(std::uint64_t ticket) {
-  CopyQueue& queue = ticket % 2 == 0 ? *unpacks_ : *packs_;
+  CopyLanes& queue = ticket % 2 == 0 ? *unpacks_ : *packs_;
   const std::uint64_t number = ticket / 2;
   SLUICE_CHECK(number >= 1 && number <= queue.last(), "ticket {} of {}", number, queue.last());
   if (queue.done(number)) return GpuAnswer::kDone;

@@ -94,12 +94,12 @@ class Recorder {
     Event& place = ring_[recorded_++ & mask_];
     place = event;
     place.time = time_;
+    if (unstamped_ > 0 && unstamped_ <= mask_) ++unstamped_;
   }
-  // Between two passes: has the time of the next at().
+  // Between two passes: it, and what else is added until then, has the time of the next at().
   void add_ahead(const Event& event) {
-    if (!on()) return;
     add(event);
-    if (unstamped_ <= mask_) ++unstamped_;
+    if (on() && unstamped_ == 0) unstamped_ = 1;
   }
   // Sleeps with nothing between them are one event.
   void slept(Nanoseconds from, Nanoseconds to);
@@ -115,7 +115,7 @@ class Recorder {
   std::unique_ptr<Event[]> ring_;  // Of mask_ + 1; its pages are not touched until they are used.
   std::uint64_t mask_ = 0;
   std::uint64_t recorded_ = 0;
-  std::uint64_t unstamped_ = 0;  // Of the last: those that add_ahead() has added.
+  std::uint64_t unstamped_ = 0;  // The last so many have the time of the next at().
   Nanoseconds time_ = 0;
   std::vector<RecordedPeer> peers_;
 };

@@ -60,6 +60,20 @@ TEST(Recorder, WhatHappensBetweenPassesHasTheTimeOfTheNext) {
   EXPECT_EQ(recorder.events()[0].time, 50);
 }
 
+TEST(Recorder, WhatFollowsThemIsNotEarlier) {
+  Recorder recorder(8);
+  recorder.at(10);
+  recorder.add(of_number(0));
+  recorder.add_ahead(of_number(1));
+  recorder.add(of_number(2));  // A peer that is disconnected between passes, for one.
+  recorder.at(50);
+  const std::vector<Event> events = recorder.events();
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(events[0].time, 10);
+  EXPECT_EQ(events[1].time, 50);
+  EXPECT_EQ(events[2].time, 50);
+}
+
 TEST(Recorder, SleepsWithNothingBetweenThemAreOne) {
   Recorder recorder(8);
   recorder.slept(100, 150);

@@ -58,8 +58,9 @@ ONLY_IN = [
     # plugin_environment: what NCCL and its plugins are told by is not ours to name.
     # plugins/nccl/environment: NCCL's own variables, which are no settings of ours.
     (re.compile(r"\b(?:secure_)?getenv\b"), "the environment",
+     # tools/mesh/hosts: the variables by which launchers tell a process its rank.
      ("src/base/settings.cc", "src/net/plugin/plugin_environment.cc",
-      "plugins/nccl/environment.cc")),
+      "plugins/nccl/environment.cc", "tools/mesh/hosts.cc")),
     (re.compile(r"\bstd::(?:\w*mutex|lock_guard|unique_lock|scoped_lock|call_once|once_flag)\b"
                 r"|\bpthread_(?:mutex|rwlock|spin)_\w+"), "locks",
      # plugin_library: a plugin is initialised once in a process, whichever engines use it.

@@ -75,11 +75,12 @@ TEST(OneSidedDenied, FullTablesSayWouldBlockAndRegionsAreHeld) {
   Options options = loopback_options();
   options.max_transfers = 4;
   OneSidedPair pair(kBytes, options);
-  const std::vector<Slice> here{pair.at_a(0, kBytes)};
-  const std::vector<RemoteSlice> there{pair.at_b(0, kBytes)};
-  for (int i = 0; i < 4; ++i) ASSERT_TRUE(pair.a.engine->write(pair.b_at_a, here, there).ok());
-  EXPECT_EQ(pair.a.engine->write(pair.b_at_a, here, there).status().code(),
-            StatusCode::kWouldBlock);
+  auto write = [&](std::uint64_t at) {
+    return pair.a.engine->write(pair.b_at_a, std::vector{pair.at_a(at, kBytes / 5)},
+                                std::vector{pair.at_b(at, kBytes / 5)});
+  };
+  for (std::uint64_t i = 0; i < 4; ++i) ASSERT_TRUE(write(i * kBytes / 5).ok());
+  EXPECT_EQ(write(4 * kBytes / 5).status().code(), StatusCode::kWouldBlock);
   EXPECT_EQ(pair.a.engine->deregister(pair.local_region).code(), StatusCode::kWouldBlock);
   ASSERT_TRUE(pair.drive([&] { return pair.a.done.size() == 4; }));
   EXPECT_TRUE(pair.a.engine->deregister(pair.local_region).ok());
@@ -87,11 +88,12 @@ TEST(OneSidedDenied, FullTablesSayWouldBlockAndRegionsAreHeld) {
 }
 
 TEST(OneSidedDenied, EndsWithItsPeer) {
-  OneSidedPair pair(8 << 20);
-  const std::vector<Slice> here{pair.at_a(0, 8 << 20)};
-  const std::vector<RemoteSlice> there{pair.at_b(0, 8 << 20)};
-  const auto written = pair.a.engine->write(pair.b_at_a, here, there, telling("never"));
-  const auto read = pair.a.engine->read(pair.b_at_a, here, there);
+  constexpr std::size_t kHalf = 4 << 20;
+  OneSidedPair pair(2 * kHalf);
+  const auto written = pair.a.engine->write(pair.b_at_a, std::vector{pair.at_a(0, kHalf)},
+                                            std::vector{pair.at_b(0, kHalf)}, telling("never"));
+  const auto read = pair.a.engine->read(pair.b_at_a, std::vector{pair.at_a(kHalf, kHalf)},
+                                        std::vector{pair.at_b(kHalf, kHalf)});
   ASSERT_TRUE(written.ok() && read.ok());
   for (int pass = 0; pass < 5; ++pass) {
     pair.a.pass();

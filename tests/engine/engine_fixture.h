@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
@@ -127,9 +130,11 @@ struct Pair {
 };
 
 inline std::vector<std::byte> random_bytes(std::size_t count, std::uint32_t seed) {
-  std::mt19937 random(seed);
+  std::mt19937_64 random(seed);
+  std::vector<std::uint64_t> words((count + 7) / 8);
+  std::ranges::generate(words, std::ref(random));
   std::vector<std::byte> bytes(count);
-  for (std::byte& b : bytes) b = static_cast<std::byte>(random());
+  if (count > 0) std::memcpy(bytes.data(), words.data(), count);
   return bytes;
 }
 

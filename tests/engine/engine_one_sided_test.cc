@@ -85,12 +85,13 @@ TEST(OneSided, BlocksOfTwoShapesAreOneTransfer) {
       std::ranges::copy(random_bytes(pair.remote.size(), 8), pair.remote.begin());
       std::vector<std::byte> due_there = pair.remote;
       std::vector<std::byte> due_here = pair.local;
-      for (std::size_t i = 0; i < shape.bytes; ++i) {
-        const Slice& from = here[i / shape.local_block];
-        const RemoteSlice& to = there[i / shape.remote_block];
-        std::byte& at_here = due_here[from.offset + i % shape.local_block];
-        std::byte& at_there = due_there[to.offset + i % shape.remote_block];
-        writes ? at_there = at_here : at_here = at_there;
+      for (std::size_t i = 0, piece = 0; i < shape.bytes; i += piece) {
+        const std::size_t done_here = i % shape.local_block;
+        const std::size_t done_there = i % shape.remote_block;
+        piece = std::min(shape.local_block - done_here, shape.remote_block - done_there);
+        std::byte* const at_here = &due_here[here[i / shape.local_block].offset + done_here];
+        std::byte* const at_there = &due_there[there[i / shape.remote_block].offset + done_there];
+        writes ? std::memcpy(at_there, at_here, piece) : std::memcpy(at_here, at_there, piece);
       }
       const Status status = writes ? pair.write(here, there) : pair.read(here, there);
       ASSERT_TRUE(status.ok()) << status.to_string();

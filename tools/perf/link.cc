@@ -12,14 +12,19 @@ constexpr std::chrono::milliseconds kPass{50};
 
 }  // namespace
 
-Result<std::unique_ptr<Link>> Link::make(Hub& hub, PeerId peer, std::string name) {
-  Result<Region> region = hub.allocate(2 * kMessageBytes, Memory::kHost);
+Result<std::unique_ptr<Link>> Link::make(Hub& hub, PeerId peer, std::string name,
+                                         std::size_t message_bytes) {
+  Result<Region> region = hub.allocate(2 * message_bytes, Memory::kHost);
   if (!region.ok()) return region.status();
-  return std::unique_ptr<Link>(new Link(hub, peer, std::move(name), region.take()));
+  return std::unique_ptr<Link>(new Link(hub, peer, std::move(name), region.take(), message_bytes));
 }
 
-Link::Link(Hub& hub, PeerId peer, std::string name, Region region)
-    : hub_(hub), peer_(peer), name_(std::move(name)), region_(std::move(region)) {
+Link::Link(Hub& hub, PeerId peer, std::string name, Region region, std::size_t message_bytes)
+    : hub_(hub),
+      peer_(peer),
+      name_(std::move(name)),
+      region_(std::move(region)),
+      message_bytes_(message_bytes) {
   hub_.attach(peer_, this);
 }
 
@@ -55,15 +60,18 @@ Status Link::transfer(const std::function<Result<TransferId>(Engine&)>& ask,
   return failure_;
 }
 
-Status Link::say(const Message& message) {
+Status Link::say_text(std::string_view text) {
+  if (text.size() > message_bytes_) {
+    return {StatusCode::kTooLong,
+            fmt::format("a message of {} bytes, {} is the most", text.size(), message_bytes_)};
+  }
   while (saying_.has_value() && failure_.ok()) {
     if (Status status = hub_.pass(kPass); !status.ok()) return status;
   }
-  const std::string bytes = encode(message);
-  std::memcpy(region_.buffer.bytes().data(), bytes.data(), bytes.size());
+  std::memcpy(region_.buffer.bytes().data(), text.data(), text.size());
   return transfer(
       [&](Engine& engine) {
-        return engine.send(peer_, {region_.id, 0, bytes.size()});
+        return engine.send(peer_, {region_.id, 0, text.size()});
       },
       saying_);
 }
@@ -81,12 +89,17 @@ void Link::refuse(std::string_view why) {
 Status Link::listen() {
   return transfer(
       [&](Engine& engine) {
-        return engine.recv(peer_, {region_.id, kMessageBytes, kMessageBytes});
+        return engine.recv(peer_, {region_.id, message_bytes_, message_bytes_});
       },
       listening_);
 }
 
 Result<Message> Link::hear(std::chrono::milliseconds limit) {
+  const Result<std::string> text = hear_text(limit);
+  return text.ok() ? decode(*text) : text.status();
+}
+
+Result<std::string> Link::hear_text(std::chrono::milliseconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
   while (!heard_.has_value()) {
     if (!failure_.ok()) return failure_;
@@ -97,9 +110,9 @@ Result<Message> Link::hear(std::chrono::milliseconds limit) {
     if (Status status = hub_.pass(kPass); !status.ok()) return status;
   }
   const std::span<std::byte> bytes =
-      region_.buffer.bytes().subspan(kMessageBytes, static_cast<std::size_t>(*heard_));
+      region_.buffer.bytes().subspan(message_bytes_, static_cast<std::size_t>(*heard_));
   heard_.reset();
-  return decode({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
 void Link::on_completion(const Completion& completion) {

@@ -19,7 +19,9 @@ namespace sluice::perf {
 class Link {
  public:
   // For a peer that connected, or that we are connecting to.
-  static Result<std::unique_ptr<Link>> make(Hub& hub, PeerId peer, std::string name);
+  // `message_bytes`: the longest message either way.
+  static Result<std::unique_ptr<Link>> make(Hub& hub, PeerId peer, std::string name,
+                                            std::size_t message_bytes = kMessageBytes);
   ~Link();  // Disconnects.
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
@@ -30,7 +32,8 @@ class Link {
   // Why the peer is gone; OK while it is not.
   [[nodiscard]] const Status& failure() const { return failure_; }
 
-  Status say(const Message& message);
+  Status say(const Message& message) { return say_text(encode(message)); }
+  Status say_text(std::string_view text);  // kTooLong: longer than message_bytes.
   // Says why there is nothing to be had here, to whoever still listens.
   void refuse(std::string_view why);
   // Posts the receive of the next message.
@@ -38,6 +41,7 @@ class Link {
   [[nodiscard]] bool heard() const { return heard_.has_value(); }
   // The message, waiting for it up to `limit`. kTimedOut: none came; kProtocol: not a message.
   Result<Message> hear(std::chrono::milliseconds limit);
+  Result<std::string> hear_text(std::chrono::milliseconds limit);
 
   // Receives every completion that is not a message's; empty: nobody.
   void on_data(std::function<void(const Completion&)> call) { on_data_ = std::move(call); }
@@ -47,7 +51,7 @@ class Link {
   void on_peer_event(const PeerEvent& event);
 
  private:
-  Link(Hub& hub, PeerId peer, std::string name, Region region);
+  Link(Hub& hub, PeerId peer, std::string name, Region region, std::size_t message_bytes);
   void fail(const Status& status);
   Status transfer(const std::function<Result<TransferId>(Engine&)>& ask,
                   std::optional<TransferId>& out);
@@ -56,6 +60,7 @@ class Link {
   PeerId peer_;
   std::string name_;
   Region region_;  // The message we say, then the one we hear.
+  std::size_t message_bytes_;
   bool connected_ = false;
   std::optional<TransferId> saying_;
   std::optional<TransferId> listening_;

@@ -2,75 +2,17 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
+
+#include "tools/perf/fields.h"
 
 namespace sluice::perf {
 namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kLongestText = 1000;  // bytes that are accepted
-constexpr std::size_t kLongestSent = 300;   // Bytes that are no UTF-8 become three each.
+constexpr std::size_t kLongestSent = 300;  // Bytes that are no UTF-8 become three each.
 constexpr std::uint64_t kMostChannels = 64;
-
-std::string printable(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return result;
-}
-
-// Reads the fields of one object. A field that is missing, of another type or out of range makes
-// failure() name it, and reads as the smallest legal value.
-class Fields {
- public:
-  explicit Fields(const Json& object) : object_(object) {}
-
-  std::uint64_t number(const char* name, std::uint64_t min, std::uint64_t max) {
-    const auto field = object_.find(name);
-    if (field == object_.end() || !field->is_number_unsigned()) return fail(name), min;
-    const auto value = field->get<std::uint64_t>();
-    if (value < min || value > max) return fail(name), min;
-    return value;
-  }
-  double seconds(const char* name) {
-    const auto field = object_.find(name);
-    if (field == object_.end() || !field->is_number()) return fail(name), 0;
-    const auto value = field->get<double>();
-    if (!std::isfinite(value) || value < 0) return fail(name), 0;
-    return value;
-  }
-  bool truth(const char* name) {
-    const auto field = object_.find(name);
-    if (field == object_.end() || !field->is_boolean()) return fail(name), false;
-    return field->get<bool>();
-  }
-  // Printable: control characters become '?'.
-  std::string text(const char* name) {
-    const auto field = object_.find(name);
-    if (field == object_.end() || !field->is_string()) return fail(name), "";
-    const auto& value = field->get_ref<const std::string&>();
-    if (value.size() > kLongestText) return fail(name), "";
-    return printable(value);
-  }
-  // One of the two words.
-  bool is_first(const char* name, std::string_view first, std::string_view second) {
-    const std::string value = text(name);
-    if (value != first && value != second) fail(name);
-    return value == first;
-  }
-
-  void fail(const char* name) {
-    if (failure_.empty()) failure_ = fmt::format("field {} is missing or out of range", name);
-  }
-  [[nodiscard]] const std::string& failure() const { return failure_; }
-
- private:
-  const Json& object_;
-  std::string failure_;
-};
 
 std::string cut(std::string_view text) { return printable(text.substr(0, kLongestSent)); }
 
@@ -126,7 +68,7 @@ Message read_run(Fields& fields) {
 
 Message read_done(Fields& fields) {
   Done done;
-  done.cpu_seconds = fields.seconds("cpu_seconds");
+  done.cpu_seconds = fields.positive("cpu_seconds");
   done.checked = fields.number("checked", 0, kMostMessages);
   done.difference = fields.text("difference");
   return done;
