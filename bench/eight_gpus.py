@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import statistics
 import subprocess
@@ -25,14 +26,18 @@ HERE = pathlib.Path(__file__).resolve().parent
 LIMIT_S = 450  # For everything; what does not fit is left out and named.
 CHANNELS = (1, 2, 4, 8)
 DESIGNS = {"orchestrator": ["orchestrate"], "multi-process": ["perf", "multi"]}
-NCCL = {  # Threads and sockets a connection, channels a peer; chunk.
+def nccl(channels, threads, sockets, chunk_mib):
+    return {"NCCL_NCHANNELS_PER_NET_PEER": str(channels), "NCCL_SOCKET_NTHREADS": str(threads),
+            "NCCL_NSOCKS_PERTHREAD": str(sockets),
+            "NCCL_P2P_NET_CHUNKSIZE": str(chunk_mib << 20), "NCCL_BUFFSIZE": str(chunk_mib << 23)}
+
+
+NCCL = {  # Channels a peer, threads and sockets a connection, chunk.
     "defaults": {},
-    "4x4, 2 channels": {"NCCL_SOCKET_NTHREADS": "4", "NCCL_NSOCKS_PERTHREAD": "4",
-                        "NCCL_NCHANNELS_PER_NET_PEER": "2", "NCCL_P2P_NET_CHUNKSIZE": "524288"},
-    "4x4, 8 channels": {"NCCL_SOCKET_NTHREADS": "4", "NCCL_NSOCKS_PERTHREAD": "4",
-                        "NCCL_NCHANNELS_PER_NET_PEER": "8", "NCCL_P2P_NET_CHUNKSIZE": "524288"},
-    "2x2, 8 channels": {"NCCL_SOCKET_NTHREADS": "2", "NCCL_NSOCKS_PERTHREAD": "2",
-                        "NCCL_NCHANNELS_PER_NET_PEER": "8", "NCCL_P2P_NET_CHUNKSIZE": "524288"},
+    "8 channels, 4x4, 1 MiB": nccl(8, 4, 4, 1),
+    "4 channels, 8x8, 8 MiB": nccl(4, 8, 8, 8),
+    "8 channels, 8x2, 4 MiB": nccl(8, 8, 2, 4),
+    "2 channels, 8x8, 8 MiB": nccl(2, 8, 8, 8),
 }
 
 
@@ -123,14 +128,30 @@ class Run:
                 self.failed.append(f"NCCL, {name}: {error}")
 
     def mesh(self):
-        if not self.has_time("mesh", 30):
+        """Every GPU as a host of its own: the GPUs of one host are not measured with each other."""
+        if not self.has_time("mesh", 60):
             return
+        host = bool(self.options.host_engines)
+        count = self.options.host_engines or self.options.gpus
+        hosts = self.out / "hosts"
+        hosts.write_text("127.0.0.1\n" * count)
+        port = str(random.randrange(12000, 30000))
+        plot = ["--plot", self.out / "mesh.svg"] if shutil.which("gnuplot") else []
+        if not plot:
+            self.left_out.append("the mesh's heat map: no gnuplot here")
         with open(self.out / "mesh.txt", "w", encoding="utf-8") as text:
-            done = subprocess.run(
-                [self.sluice, "mesh", "--local", "1", *self.engines()[0], "--size",
-                 self.options.size, "--json", self.out / "mesh.json", "--svg",
-                 self.out / "mesh.svg"], stdout=text, stderr=text, timeout=90, check=False)
-        if done.returncode != 0:
+            ranks = [subprocess.Popen(
+                [self.sluice, "mesh", "--hosts", hosts, "--rank", str(rank), "--port", port,
+                 *(["--engines", "1"] if host else ["--gpus", str(rank)]), "--channels", "8",
+                 "--size", f"8,{self.options.size}", "--json", self.out / "mesh.json", *plot],
+                stdout=text, stderr=text) for rank in range(count)]
+            try:
+                failed = [rank.wait(timeout=100) for rank in ranks]
+            except subprocess.TimeoutExpired:
+                failed = [-1]
+            for rank in ranks:
+                rank.kill()
+        if any(failed):
             self.failed.append("mesh")
 
     def finish(self):
