@@ -3,9 +3,9 @@
 
     python3 bench/recorder.py [--build build] [--rounds 15] [--phase-ms 700] [--json FILE]
 
-Medians of 64 MiB bandwidth and of the 8-byte latency's median are compared, and so are two sides
-that are both off: how far those differ is what the machine cannot tell apart. The exit status is 0
-when everything could be measured, whether or not the bar was reached.
+Medians of 64 MiB bandwidth and its CPU and of the 8-byte latency's median are compared, and so are
+two sides that are both off: how far those differ is what the machine cannot tell apart. The exit
+status is 0 when everything could be measured, whether or not the bar was reached.
 """
 
 import argparse
@@ -22,7 +22,7 @@ SIDES = {"on": "16384", "off": "0", "off again": "0"}  # recorder_events
 
 
 def measure(sluice, events, phase_ms):
-    """(GB/s of 64 MiB, us of 8 bytes)"""
+    """(GB/s and CPU-s/GB of 64 MiB, us of 8 bytes)"""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "rows.json")
         subprocess.run([sluice, "perf", "local", "--json", path, "--size", "8,64M",
@@ -32,7 +32,9 @@ def measure(sluice, events, phase_ms):
         with open(path, encoding="utf-8") as file:
             document = json.load(file)
     rows = {row["size_bytes"]: row for row in document["results"]}
-    return [rows[64 << 20]["gbytes_per_s"], rows[8]["p50_us"]], document["machine"]
+    large = rows[64 << 20]
+    return ([large["gbytes_per_s"], large["cpu_s_per_gb"], rows[8]["p50_us"]],
+            document["machine"])
 
 
 def main():
@@ -56,13 +58,15 @@ def main():
 
     medians = {name: [statistics.median(column) for column in zip(*rows)]
                for name, rows in figures.items()}
-    for name, (rate, latency) in medians.items():
-        print(f"{name:9}  64 MiB {rate:6.3f} GB/s   8 B {latency:6.3f} us")
+    for name, (rate, cpu, latency) in medians.items():
+        print(f"{name:9}  64 MiB {rate:6.3f} GB/s {cpu:6.4f} CPU-s/GB   8 B {latency:6.3f} us")
     for name in ("on", "off again"):
         rate = medians[name][0] / medians["off"][0] - 1
-        latency = medians[name][1] / medians["off"][1] - 1
+        cpu = medians[name][1] / medians["off"][1] - 1
+        latency = medians[name][2] / medians["off"][2] - 1
         reached = rate >= -BAR and latency <= BAR
-        print(f"{name} to off: bandwidth {rate:+.2%}, latency {latency:+.2%} "
+        print(f"{name} to off: bandwidth {rate:+.2%}, CPU {cpu:+.2%}, "
+              f"latency {latency:+.2%} "
               f"(bar: {BAR:.0%}, {'reached' if reached else 'not reached'})")
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:

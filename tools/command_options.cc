@@ -33,8 +33,41 @@ void add_plan_options(CLI::App& app, SettingOptions& settings, MeasureOptions& o
   app.add_option("--json", options.json, "Write the results to this file")->type_name("FILE");
 }
 
+void add_op_options(CLI::App& app, MeasureOptions& options) {
+  using perf::BlockOrder;
+  using perf::Op;
+  const auto choose = [&app](const char* name, const char* what, auto& field, auto... words) {
+    app.add_option_function<std::string>(
+           name,
+           [&field, words...](const std::string& given) {
+             ((given == perf::to_string(words) ? void(field = words) : void()), ...);
+           },
+           what)
+        ->check(CLI::IsMember({std::string(perf::to_string(words))...}));
+  };
+  choose("--op", "Messages, or one-sided transfers, which the client alone asks for", options.op,
+         Op::kSend, Op::kWrite, Op::kRead);
+  app.add_option("--blocks", options.blocks.count, "Of a write or read: so many blocks")
+      ->type_name("N")
+      ->check(CLI::Range(std::uint64_t{1}, perf::kMostBlocks));
+  app.add_option_function<std::string>(
+         "--block-size",
+         [&options](const std::string& given) {
+           const Result<std::uint64_t> bytes = parse_number(given);
+           if (!bytes.ok() || *bytes < 1 || *bytes > perf::kLargestMessage) {
+             throw CLI::ValidationError("--block-size", given + " is no size of 1 to 8GiB");
+           }
+           options.blocks.bytes = *bytes;
+         },
+         "Of this size each; instead of --size")
+      ->type_name("SIZE");
+  choose("--layout", "How the blocks lie at both ends", options.blocks.order,
+         BlockOrder::kContiguous, BlockOrder::kRandom, BlockOrder::kStrided);
+}
+
 void add_measure_options(CLI::App& app, SettingOptions& settings, MeasureOptions& options) {
   add_plan_options(app, settings, options);
+  add_op_options(app, options);
   add_end_options(app, settings, options.end);
   app.add_option("--ensemble-fd", options.ensemble_fd)->group("");
   app.add_option("--member", options.member)->group("");

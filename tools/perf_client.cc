@@ -20,7 +20,7 @@ struct State {
 int run(const State& state) {
   const Result<InForce> in_force = measuring_settings(state.settings);
   if (!in_force.ok()) return usage(in_force.status());
-  const auto plan = perf::make_plan(in_force->perf(), state.options.both_directions);
+  const auto plan = plan_of(*in_force, state.options);
   if (!plan.ok()) return usage(plan.status());
   const Result<Target> target = make_target(state.host, *in_force);
   if (!target.ok()) return exit_status(target.status());

@@ -69,6 +69,25 @@ Status prefer_client_settings(InForce& in_force) {
   return in_force.prefer("log_level", "error", "default of clients");
 }
 
+Result<perf::Plan> plan_of(const InForce& in_force, const MeasureOptions& options) {
+  Result<perf::Plan> plan = perf::make_plan(in_force.perf(), options.both_directions);
+  if (!plan.ok()) return plan;
+  const bool blocks = options.blocks.count > 1 || options.blocks.bytes > 0;
+  const auto wrong = [](const char* why) { return Status(StatusCode::kInvalidArgument, why); };
+  if (options.op == perf::Op::kSend) {
+    return blocks ? wrong("blocks are for --op write and --op read") : plan;
+  }
+  if (options.both_directions) return wrong("--both-directions is for messages");
+  if (blocks && options.blocks.bytes == 0) return wrong("--blocks needs a --block-size");
+  if (blocks && options.blocks.span() > perf::kLargestMessage) {
+    return wrong("so many blocks of that size are more than 8 GiB");
+  }
+  plan->op = options.op;
+  plan->blocks = options.blocks;
+  if (blocks) plan->sizes = {options.blocks.count * options.blocks.bytes};
+  return plan;
+}
+
 Result<std::vector<std::uint32_t>> parse_channels(std::string_view list) {
   std::vector<std::uint32_t> result;
   while (true) {
@@ -94,7 +113,7 @@ Result<Target> make_target(const std::string& host, const InForce& in_force) {
 
 Status measure(const Target& target, const InForce& in_force, const MeasureOptions& options,
                bool with_header, std::vector<perf::ResultRow>& rows) {
-  const Result<perf::Plan> plan = perf::make_plan(in_force.perf(), options.both_directions);
+  const Result<perf::Plan> plan = plan_of(in_force, options);
   if (!plan.ok()) return plan.status();
   if (Status status = run_on_cores(options.end.cores); !status.ok()) return status;
   std::unique_ptr<perf::Ensemble> ensemble;

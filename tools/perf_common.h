@@ -35,6 +35,8 @@ void add_end_options(CLI::App& app, SettingOptions& settings, EndOptions& option
 struct MeasureOptions {
   EndOptions end;
   bool both_directions = false;
+  perf::Op op = perf::Op::kSend;
+  perf::Blocks blocks;
   std::string json;  // File; "" for none
   // Of a process that measures together with others, which its parent reports: the Ensemble it
   // inherited, -1 for none, and its place in that.
@@ -43,6 +45,7 @@ struct MeasureOptions {
 };
 // Everything but which engine measures.
 void add_plan_options(CLI::App& app, SettingOptions& settings, MeasureOptions& options);
+void add_op_options(CLI::App& app, MeasureOptions& options);
 void add_measure_options(CLI::App& app, SettingOptions& settings, MeasureOptions& options);
 
 // The settings in force with what the command line set, and complaints about the environment.
@@ -51,6 +54,9 @@ Result<InForce> settings_in_force(const SettingOptions& settings);
 // logged unless the user wants more.
 Result<InForce> measuring_settings(const SettingOptions& settings);
 Status prefer_client_settings(InForce& in_force);
+
+// What the settings and the command line ask for. kInvalidArgument says what does not fit.
+Result<perf::Plan> plan_of(const InForce& in_force, const MeasureOptions& options);
 
 // "1,2,4": numbers of channels, each 1 to 64. kInvalidArgument names the wrong one.
 Result<std::vector<std::uint32_t>> parse_channels(std::string_view list);

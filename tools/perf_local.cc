@@ -20,7 +20,7 @@ struct State {
 int run(const State& state) {
   const Result<InForce> in_force = measuring_settings(state.settings);
   if (!in_force.ok()) return usage(in_force.status());
-  const auto plan = perf::make_plan(in_force->perf(), state.options.both_directions);
+  const auto plan = plan_of(*in_force, state.options);
   if (!plan.ok()) return usage(plan.status());
   EndOptions server_end = state.options.end;
   if (state.server_gpu >= 0) server_end.gpu = state.server_gpu;

@@ -77,7 +77,7 @@ int run(const State& state) {
   if (!in_force.ok()) return usage(in_force.status());
   Status status = in_force->prefer("perf_size", kSizes, "default of sweep");
   if (!status.ok()) return usage(status);
-  const auto plan = perf::make_plan(in_force->perf(), state.options.both_directions);
+  const auto plan = plan_of(*in_force, state.options);
   if (!plan.ok()) return usage(plan.status());
   const Result<std::vector<std::uint32_t>> channels = parse_channels(state.channels);
   if (!channels.ok()) return usage(channels.status().with_context("--channels"));

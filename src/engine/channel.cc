@@ -115,8 +115,9 @@ Release OutboundChannel::try_release_oldest(std::uint64_t& transfer) {
 }
 
 ChannelFacts OutboundChannel::facts() const {
-  return {true,   index_, window_.in_flight(),      window_.limit(), window_.waiting_to_unpack(),
-          tests_, 0,      net_channel_->diagnosis()};
+  return {
+      true,   index_, window_.in_flight(),  window_.limit(),          window_.waiting_to_unpack(),
+      tests_, 0,      record_.oldest_for(), net_channel_->diagnosis()};
 }
 
 InboundChannel::InboundChannel(const Context& context, std::uint64_t peer, std::uint32_t index)
@@ -135,6 +136,7 @@ ChannelFacts InboundChannel::facts() const {
           window_.waiting_to_arrive(),
           tests_,
           kMostAnnounced - room_for_announced(),
+          record_.oldest_for(),
           connected() ? net_channel_->diagnosis() : ""};
 }
 

@@ -48,6 +48,7 @@ PeerFacts EngineImpl::facts_of(const Peer& peer, Nanoseconds now) {
 
 std::string EngineImpl::report() {
   const Nanoseconds now = clock_->now();
+  recorder_.at(now);
   std::vector<PeerFacts> peers;
   for (const Peer* peer : live_) peers.push_back(facts_of(*peer, now));
   return report_text(name_, peers) + keep_recording("report");

@@ -27,6 +27,9 @@ bool any_held_here(const PeerFacts& peer) {
 std::string channel_line(const ChannelFacts& one) {
   std::string line = fmt::format("    {} channel {}: window {}/{}", one.sends ? "send" : "recv",
                                  one.index, one.in_flight, one.window);
+  if (one.oldest_for > 0) {
+    line += fmt::format(", oldest posted {:.1f} s ago", seconds(one.oldest_for));
+  }
   if (one.in_net > 0) {
     line += fmt::format(", {} with the Net, the oldest tested {} times: rc 0 done 0", one.in_net,
                         one.tests);

@@ -18,6 +18,7 @@ struct ChannelFacts {
   std::uint32_t in_net = 0;     // Of them, with the Net: posted, and not told Done.
   std::uint64_t tests = 0;      // Of the oldest of these, all answered Pending.
   std::uint32_t announced = 0;  // Receives: announced by the peer, and not posted yet.
+  Nanoseconds oldest_for = 0;   // Since the oldest was posted; 0: nobody knows.
   std::string connection{};     // As its Net describes it, or "".
 };
 

@@ -54,11 +54,13 @@ TEST(ReportText, HasEveryChannelWithItsWindow) {
   peer.sends = 4;
   peer.control = "established, rtt 40 us";
   peer.channels = {sending(16, 1'200'000), receiving(1, 0, 2)};
+  peer.channels[0].oldest_for = from_ms(5230);
   peer.channels[1].connection = "established, 7 bytes to read";
   const std::string text = report_text("gpu0", {peer});
   for (const char* part :
        {"engine gpu0: 1 peers", "peer 3 gpu1 (10.0.0.2:20000): nothing moved for 5.2 s",
-        "send channel 0: window 16/16, 16 with the Net, the oldest tested 1200000 times",
+        "send channel 0: window 16/16, oldest posted 5.2 s ago, 16 with the Net, the oldest tested "
+        "1200000 times",
         "recv channel 1: window 1/16, 2 more announced; established, 7 bytes to read\n",
         "    control: established, rtt 40 us\n", "means: ", "try: "}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;

@@ -25,8 +25,8 @@ class CopyLanes {
     }
     return true;
   }
-  // Chooses where the next piece of work runs. `by_engine`: the copy engine moves all of it. Kernels
-  // share one stream, so that they take no more SMs than they are given.
+  // Chooses where the next piece of work runs. `by_engine`: the copy engine moves all of it.
+  // Kernels share one stream, so that they take no more SMs than they are given.
   void start(bool by_engine) { lane_ = by_engine ? 1 + numbers_ % (kLanes - 1) : 0; }
   // Adds to the work that finish() ends.
   void add(const std::byte* from, std::byte* to, std::uint64_t length) {

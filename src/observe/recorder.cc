@@ -34,6 +34,18 @@ void Recorder::met(const RecordedPeer& peer) {
   peers_.push_back(peer);
 }
 
+std::optional<Nanoseconds> Recorder::when(const Event& wanted) const {
+  const std::uint64_t count = on() ? std::min(recorded_, mask_ + 1) : 0;
+  for (std::uint64_t i = 1; i <= count; ++i) {
+    const Event& event = ring_[(recorded_ - i) & mask_];
+    if (event.kind == wanted.kind && event.number == wanted.number && event.peer == wanted.peer &&
+        event.channel == wanted.channel && event.detail == wanted.detail) {
+      return event.time;
+    }
+  }
+  return std::nullopt;
+}
+
 std::vector<Event> Recorder::events() const {
   const std::uint64_t count = on() ? std::min(recorded_, mask_ + 1) : 0;
   std::vector<Event> result(count);

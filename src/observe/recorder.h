@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -106,6 +107,10 @@ class Recorder {
   // Off the data path: may allocate.
   void met(const RecordedPeer& peer);
 
+  // When `wanted` was recorded, whatever its time, transfer and bytes; nullopt: it is forgotten.
+  // Off the data path: looks at all.
+  [[nodiscard]] std::optional<Nanoseconds> when(const Event& wanted) const;
+
   // Oldest first.
   [[nodiscard]] std::vector<Event> events() const;
   [[nodiscard]] const std::vector<RecordedPeer>& peers() const { return peers_; }
@@ -149,6 +154,13 @@ class ChannelRecord {
     busy_ = true;
   }
   void aborted() { add(EventKind::kAborted, 0, posted_); }
+
+  // How long ago the oldest chunk that is not released was posted; 0: none is, or nobody knows.
+  [[nodiscard]] Nanoseconds oldest_for() const {
+    const auto posted =
+        recorder_.when({0, 0, released_, 0, peer_, channel_, EventKind::kPosted, way_});
+    return posted.has_value() ? recorder_.time() - *posted : 0;
+  }
 
  private:
   void add(EventKind kind, std::uint64_t transfer, std::uint32_t number) {

@@ -118,6 +118,26 @@ TEST(ChannelRecord, NumbersTheChunksOfEachStage) {
   EXPECT_EQ(events[6], (Event{0, 9, 1, 0, 1, 3, EventKind::kFailed, kReceives}));
 }
 
+TEST(ChannelRecord, KnowsHowOldItsOldestChunkIs) {
+  Recorder recorder(8);
+  ChannelRecord record(recorder, 1, 0, kSends);
+  ChannelRecord other(recorder, 1, 0, kReceives);
+  EXPECT_EQ(record.oldest_for(), 0);
+  recorder.at(100);
+  record.posted(1, 1);
+  recorder.at(150);
+  record.posted(1, 1);
+  other.posted(2, 1);
+  recorder.at(180);
+  EXPECT_EQ(record.oldest_for(), 80);
+  record.released(1, true);
+  EXPECT_EQ(record.oldest_for(), 30);
+  record.released(1, true);
+  EXPECT_EQ(record.oldest_for(), 0);
+  for (int i = 0; i < 8; ++i) recorder.add(of_number(0));
+  EXPECT_EQ(other.oldest_for(), 0) << "it is forgotten";
+}
+
 TEST(ChannelRecord, TellsOfBusyOnceUntilSomethingIsPosted) {
   Recorder recorder(16);
   ChannelRecord record(recorder, 1, 0, kSends);

@@ -43,6 +43,19 @@ class Local(CliTest):
         for key in ("cpu", "cores", "memory_bytes", "kernel", "congestion_control"):
             self.assertIn(key, document["machine"])
 
+    def test_blocks_of_a_write(self):
+        result = self.sluice("perf", "local", "--op", "write", "--blocks", "50", "--block-size",
+                             "4KiB", "--layout", "random", "--json", "out.json", *QUICK[2:])
+        self.assert_works(result)
+        (row,) = self.read_json("out.json")["results"]
+        self.assertEqual((row["op"], row["blocks"], row["block_bytes"], row["layout"],
+                          row["size_bytes"], row["verified"]),
+                         ("write", 50, 4096, "random", 204800, True))
+        self.assertGreater(row["post_us"], 0)
+        for wrong in (["--blocks", "2"], ["--op", "read", "--blocks", "2"],
+                      ["--op", "read", "--both-directions"], ["--op", "erase"]):
+            self.assertNotEqual(self.sluice("perf", "local", *wrong).returncode, 0, wrong)
+
     def test_iterations_are_exact(self):
         self.assert_works(self.sluice("perf", "local", "--size", "100003", "--iterations", "7",
                                       "--warmup", "3", "--verify", "all", "--both-directions",

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "src/base/settings.h"
+#include "tools/perf/one_sided_run.h"
 #include "tools/perf/statistics.h"
 
 namespace sluice::perf {
@@ -52,6 +53,7 @@ struct Client::RunOutcome {
   std::uint64_t checked = 0;
   EngineCounters counters;  // What driving this end's engine took.
   std::vector<double> samples;
+  std::vector<double> post_samples;  // Of writes and reads.
 };
 
 struct Client::PhaseOutcome {
@@ -135,7 +137,10 @@ Status Client::wait_for_welcome() {
 
 Result<ResultRow> Client::measure(std::uint64_t size, const Plan& plan,
                                   const std::function<void(Phase)>& on_phase) {
-  if (Status status = room_->fit(size, plan.both_directions ? 2 : 1); !status.ok()) return status;
+  blocks_ = plan.blocks;
+  if (blocks_.bytes == 0) blocks_ = {1, size, BlockOrder::kContiguous};
+  const std::uint64_t room = plan.op == Op::kSend ? size : blocks_.span();
+  if (Status status = room_->fit(room, plan.both_directions ? 2 : 1); !status.ok()) return status;
   on_phase(Phase::kBandwidth);
   Result<PhaseOutcome> bandwidth = measure_phase(Phase::kBandwidth, size, plan);
   if (!bandwidth.ok()) return bandwidth.status();
@@ -145,6 +150,13 @@ Result<ResultRow> Client::measure(std::uint64_t size, const Plan& plan,
 
   ResultRow row;
   row.engine = options_.name;
+  row.op = to_string(plan.op);
+  if (plan.op != Op::kSend) {
+    row.blocks = blocks_.count;
+    row.block_bytes = blocks_.bytes;
+    row.layout = to_string(blocks_.order);
+    row.post_us = percentile(latency->measured.post_samples, 50);
+  }
   row.net = options_.engine.net;
   row.memory = to_string(options_.memory);
   row.direction = plan.both_directions ? "both" : "one";
@@ -170,8 +182,9 @@ Result<ResultRow> Client::measure(std::uint64_t size, const Plan& plan,
 Result<Client::PhaseOutcome> Client::measure_phase(Phase phase, std::uint64_t size,
                                                    const Plan& plan) {
   Run next;
+  next.op = to_string(plan.op);
   next.phase = phase;
-  next.size = size;
+  next.size = plan.op == Op::kSend ? size : blocks_.span();
   next.depth = plan.depth;
   next.both_directions = plan.both_directions && phase == Phase::kBandwidth;
   PhaseOutcome outcome;
@@ -247,9 +260,11 @@ Result<Client::RunOutcome> Client::run_agreed(const Run& run, bool together) {
   if (const auto* refusal = std::get_if<Refusal>(&*answer)) {
     return Status(StatusCode::kUnavailable, refusal->why);
   }
-  if (!std::holds_alternative<Ready>(*answer)) {
+  const auto* ready = std::get_if<Ready>(&*answer);
+  if (ready == nullptr) {
     return Status(StatusCode::kProtocol, "it is not ready for a run, nor does it refuse it");
   }
+  if (run.op != "send") return run_one_sided(run, ready->region, together);
 
   Exchange exchange(*hub_, *link_, *room_, run, End::kClient);
   status = exchange.prepare();
@@ -278,6 +293,41 @@ Result<Client::RunOutcome> Client::run_agreed(const Run& run, bool together) {
   }
   if (!exchange.difference().empty()) {
     return Status(StatusCode::kSystem, "wrong content came back: " + exchange.difference());
+  }
+  return outcome;
+}
+
+Result<Client::RunOutcome> Client::run_one_sided(const Run& run, const std::string& exported,
+                                                 bool together) {
+  OneSidedRun one_sided(*hub_, *link_, *room_, run, blocks_);
+  Status status = one_sided.prepare(exported);
+  if (!status.ok()) return status;
+  if (together) {
+    if (const auto all = meet(0); !all.ok()) return all.status();
+  }
+  const EngineCounters counters_before = counters_of(hub_->driver());
+  const double cpu_before = cpu_seconds();
+  const auto start = SteadyClock::now();
+  status = one_sided.go();
+  if (!status.ok()) return status;
+  RunOutcome outcome;
+  outcome.seconds = seconds_since(start);
+  outcome.cpu_seconds = options_.cpu_share * (cpu_seconds() - cpu_before);
+  outcome.counters = since(counters_before, counters_of(hub_->driver()));
+  status = one_sided.check();
+  if (status.ok()) status = link_->listen();
+  if (status.ok()) status = link_->say(Finish{});
+  if (!status.ok()) return status;
+  const Result<Message> last = link_->hear(kAnswer);
+  if (!last.ok()) return last.status();
+  const auto* done = std::get_if<Done>(&*last);
+  if (done == nullptr) return Status(StatusCode::kProtocol, "a run did not end with its report");
+  outcome.cpu_seconds += done->cpu_seconds;
+  outcome.checked = one_sided.checked();
+  outcome.samples = std::move(one_sided.samples());
+  outcome.post_samples = std::move(one_sided.post_samples());
+  if (!one_sided.difference().empty()) {
+    return Status(StatusCode::kSystem, "wrong content: " + one_sided.difference());
   }
   return outcome;
 }

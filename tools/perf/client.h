@@ -53,12 +53,14 @@ class Client {
   Result<PhaseOutcome> measure_phase(Phase phase, std::uint64_t size, const Plan& plan);
   Result<RunOutcome> run(const Run& run, bool together);
   Result<RunOutcome> run_agreed(const Run& run, bool together);
+  Result<RunOutcome> run_one_sided(const Run& run, const std::string& exported, bool together);
   Result<std::uint64_t> meet(std::uint64_t value);
   // The failure, with the server's name.
   [[nodiscard]] Status about_server(const Status& status) const;
 
   ClientOptions options_;
   std::uint32_t channels_ = 0;
+  Blocks blocks_;  // Of what is measured.
   std::uint64_t seed_;
   std::unique_ptr<Hub> hub_;
   std::unique_ptr<Room> room_;

@@ -45,6 +45,10 @@ std::string Fields::text(const char* name) {
   return printable(value);
 }
 
+std::string Fields::optional_text(const char* name) {
+  return object_.contains(name) ? text(name) : std::string();
+}
+
 bool Fields::is_first(const char* name, std::string_view first, std::string_view second) {
   const std::string value = text(name);
   if (value != first && value != second) fail(name);

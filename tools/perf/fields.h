@@ -22,7 +22,8 @@ class Fields {
   std::uint64_t number(const char* name, std::uint64_t min, std::uint64_t max);
   double positive(const char* name);  // Or 0; finite.
   bool truth(const char* name);
-  std::string text(const char* name);  // Printable.
+  std::string text(const char* name);           // Printable.
+  std::string optional_text(const char* name);  // The same, or "" where there is none.
   // One of the two words.
   bool is_first(const char* name, std::string_view first, std::string_view second);
 

@@ -34,7 +34,12 @@ Json to_json(const Run& run) {
           {"both_directions", run.both_directions},
           {"seed", run.seed}};
 }
-Json to_json(const Ready&) { return {{"message", "ready"}}; }
+Json to_json(const Ready& ready) {
+  Json json{{"message", "ready"}};
+  if (!ready.region.empty()) json["region"] = ready.region;
+  return json;
+}
+Json to_json(const Finish&) { return {{"message", "finish"}}; }
 Json to_json(const Done& done) {
   return {{"message", "done"},
           {"cpu_seconds", done.cpu_seconds},
@@ -54,7 +59,7 @@ Message read_welcome(Fields& fields) {
 Message read_run(Fields& fields) {
   Run run;
   run.op = fields.text("op");
-  if (run.op != "send") fields.fail("op");
+  if (run.op != "send" && run.op != "write" && run.op != "read") fields.fail("op");
   run.phase =
       fields.is_first("phase", "bandwidth", "latency") ? Phase::kBandwidth : Phase::kLatency;
   run.size = fields.number("size", 0, kLargestMessage);
@@ -82,7 +87,8 @@ Message read_message(Fields& fields) {
   }
   if (kind == "welcome") return read_welcome(fields);
   if (kind == "run") return read_run(fields);
-  if (kind == "ready") return Ready{};
+  if (kind == "ready") return Ready{fields.optional_text("region")};
+  if (kind == "finish") return Finish{};
   if (kind == "done") return read_done(fields);
   if (kind != "refusal") fields.fail("message");
   return Refusal{fields.text("why")};

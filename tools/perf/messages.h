@@ -9,6 +9,10 @@
 //                           <-        Ready, its receives are posted; or Refusal
 //     the run's messages   <->
 //                           <-        Done
+//
+// A run of writes or reads is the client's alone: its Ready names the memory, exported to it, and
+//     Finish                ->        when it has measured
+//                           <-        Done
 #pragma once
 
 #include <cstdint>
@@ -33,7 +37,7 @@ struct Welcome {
 
 // One run: `count` messages of `size` bytes.
 struct Run {
-  std::string op = "send";
+  std::string op = "send";  // write, read: `size` is the room that they need.
   Phase phase = Phase::kBandwidth;
   std::uint64_t size = 0;     // bytes
   std::uint64_t count = 1;    // Each way, if both ways.
@@ -43,7 +47,11 @@ struct Run {
   std::uint64_t seed = 0;  // Of their content.
 };
 
-struct Ready {};
+struct Ready {
+  std::string region{};  // Of Engine::export_region(), in hexadecimal; "" for messages.
+};
+
+struct Finish {};
 
 // What the server saw of a run.
 struct Done {
@@ -56,7 +64,7 @@ struct Refusal {
   std::string why;
 };
 
-using Message = std::variant<Start, Welcome, Run, Ready, Done, Refusal>;
+using Message = std::variant<Start, Welcome, Run, Ready, Finish, Done, Refusal>;
 
 // At most kMessageBytes: long texts are cut.
 [[nodiscard]] std::string encode(const Message& message);

@@ -30,7 +30,10 @@ T round_trip(const T& message) {
 
 TEST(Messages, RoundTrip) {
   round_trip(Start{});
-  round_trip(Ready{});
+  EXPECT_EQ(round_trip(Ready{}).region, "");
+  EXPECT_EQ(round_trip(Ready{"00ff"}).region, "00ff");
+  round_trip(Finish{});
+  EXPECT_EQ(round_trip(perf::Run{.op = "read"}).op, "read");
   EXPECT_EQ(round_trip(Welcome{.channels = 8, .memory = "host"}).channels, 8u);
   const Done done = round_trip(Done{.cpu_seconds = 1.25, .checked = 3, .difference = "at 7"});
   EXPECT_EQ(done.cpu_seconds, 1.25);

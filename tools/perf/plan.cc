@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 
 namespace sluice::perf {
 namespace {
@@ -53,6 +54,28 @@ Result<Plan> make_plan(const PerfOptions& options, bool both_directions) {
   plan.verify = parse_verify(options.perf_verify);
   plan.both_directions = both_directions;
   return plan;
+}
+
+const char* to_string(Op op) {
+  if (op == Op::kWrite) return "write";
+  return op == Op::kRead ? "read" : "send";
+}
+
+const char* to_string(BlockOrder order) {
+  if (order == BlockOrder::kRandom) return "random";
+  return order == BlockOrder::kStrided ? "strided" : "contiguous";
+}
+
+std::uint64_t Blocks::span() const {
+  return order == BlockOrder::kStrided ? (2 * count - 1) * bytes : count * bytes;
+}
+
+std::vector<std::uint64_t> Blocks::places(std::uint32_t end) const {
+  std::vector<std::uint64_t> result(count);
+  const std::uint64_t step = order == BlockOrder::kStrided ? 2 * bytes : bytes;
+  for (std::uint64_t i = 0; i < count; ++i) result[i] = i * step;
+  if (order == BlockOrder::kRandom) std::shuffle(result.begin(), result.end(), std::mt19937(end));
+  return result;
 }
 
 Lane Layout::send_lane() const { return slots < 2 ? only_lane() : Lane{0, stride, slots / 2}; }

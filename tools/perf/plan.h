@@ -22,7 +22,29 @@ enum class Phase : std::uint8_t {
   kLatency,    // One message at a time, there and back.
 };
 
+enum class Op : std::uint8_t { kSend, kWrite, kRead };
+enum class BlockOrder : std::uint8_t {
+  kContiguous,
+  kRandom,   // Other places at each end.
+  kStrided,  // A gap as long as a block behind each.
+};
+
+// What one write or read consists of.
+struct Blocks {
+  std::uint64_t count = 1;
+  std::uint64_t bytes = 0;  // Of each.
+  BlockOrder order = BlockOrder::kContiguous;
+
+  // From the first byte to the last.
+  [[nodiscard]] std::uint64_t span() const;
+  // Where each lies; `end` 0 and 1 differ where the order is random.
+  [[nodiscard]] std::vector<std::uint64_t> places(std::uint32_t end) const;
+};
+inline constexpr std::uint64_t kMostBlocks = 1'000'000;
+
 struct Plan {
+  Op op = Op::kSend;
+  Blocks blocks;                     // Of one-sided operations; 0 bytes: one block of the size.
   std::vector<std::uint64_t> sizes;  // bytes
   std::uint64_t iterations = 0;      // 0: as many as phase_seconds take
   std::uint64_t warmup = 0;          // At least so many messages before.
@@ -31,6 +53,10 @@ struct Plan {
   Verify verify = Verify::kFirst;
   bool both_directions = false;
 };
+
+// As the command line and JSON have them.
+[[nodiscard]] const char* to_string(Op op);
+[[nodiscard]] const char* to_string(BlockOrder order);
 
 // kInvalidArgument names the size that is none, or too large.
 Result<Plan> make_plan(const PerfOptions& options, bool both_directions);

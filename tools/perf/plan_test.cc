@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 
 namespace sluice::perf {
@@ -82,6 +83,22 @@ TEST(MakeLayout, RegionDefeatsTheCacheWhereMemoryAllows) {
   EXPECT_EQ(refused.status().code(), StatusCode::kUnavailable);
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("8589934592 bytes"));
   EXPECT_FALSE(make_layout(8 * kGiB, 2, 16 * kGiB).ok());
+}
+
+TEST(Blocks, LieInTheirSpanOnceEach) {
+  for (const BlockOrder order :
+       {BlockOrder::kContiguous, BlockOrder::kRandom, BlockOrder::kStrided}) {
+    const Blocks blocks{1000, 48, order};
+    EXPECT_EQ(blocks.span(), order == BlockOrder::kStrided ? 1999u * 48 : 1000u * 48);
+    const std::vector<std::uint64_t> here = blocks.places(0);
+    EXPECT_EQ(here == blocks.places(1), order != BlockOrder::kRandom);
+    std::vector<std::uint64_t> sorted = here;
+    std::sort(sorted.begin(), sorted.end());
+    ASSERT_EQ(sorted.size(), 1000u);
+    EXPECT_EQ(sorted == here, order != BlockOrder::kRandom);
+    for (std::size_t i = 1; i < sorted.size(); ++i) EXPECT_GE(sorted[i], sorted[i - 1] + 48);
+    EXPECT_EQ(sorted.back() + 48, blocks.span());
+  }
 }
 
 TEST(MessagesFor, ScalesAndStaysInRange) {

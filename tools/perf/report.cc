@@ -35,6 +35,12 @@ Json row_json(const ResultRow& row) {
                {"empty_passes", row.counters.empty_passes},
                {"wake_ups", row.counters.wake_ups},
                {"engine_cpu_s", static_cast<double>(row.counters.cpu_ns) / 1e9}});
+  if (row.op != "send") {
+    json.update({{"blocks", row.blocks},
+                 {"block_bytes", row.block_bytes},
+                 {"layout", row.layout},
+                 {"post_us", row.post_us}});
+  }
   return json;
 }
 

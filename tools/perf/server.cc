@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "tools/perf/one_sided_run.h"
 #include "tools/perf/statistics.h"
 
 namespace sluice::perf {
@@ -13,6 +14,8 @@ namespace {
 constexpr std::chrono::milliseconds kPass{50};
 constexpr std::chrono::seconds kPatience{10};       // For a client's first message.
 constexpr std::chrono::milliseconds kIdle{60'000};  // Between the runs of a client.
+// For all writes or reads of a run, of which this end sees nothing.
+constexpr std::chrono::milliseconds kLongestRun{600'000};
 
 }  // namespace
 
@@ -122,7 +125,7 @@ Status Server::serve_runs(Link& link, Tally& tally) {
       link.refuse(status.message());
       return status;
     }
-    status = serve_run(link, *run);
+    status = run->op == "send" ? serve_run(link, *run) : serve_one_sided(link);
     ++tally.runs;
     if (status.ok())
       tally.bytes += static_cast<double>(run->size) * static_cast<double>(run->count);
@@ -140,6 +143,26 @@ Status Server::serve_run(Link& link, const Run& run) {
   if (!status.ok()) return status;
   return link.say(Done{options_.cpu_share * (cpu_seconds() - cpu_before), exchange.checked(),
                        exchange.difference()});
+}
+
+// The client reads and writes the region by itself.
+Status Server::serve_one_sided(Link& link) {
+  Result<std::string> exported{std::string()};
+  hub_->driver().run([&](Engine& engine) {
+    exported = engine.export_region(room_->region().id, Access::kReadWrite);
+  });
+  if (!exported.ok()) return exported.status();
+  const double cpu_before = cpu_seconds();
+  Status status = link.listen();
+  if (status.ok()) status = link.say(Ready{to_hex(*exported)});
+  if (!status.ok()) return status;
+  const Result<Message> message = link.hear(kLongestRun);
+  if (!message.ok()) return message.status();
+  if (!std::holds_alternative<Finish>(*message)) {
+    return {StatusCode::kProtocol, "it asked for something else before it had finished"};
+  }
+  if (status = link.listen(); !status.ok()) return status;
+  return link.say(Done{options_.cpu_share * (cpu_seconds() - cpu_before), 0, ""});
 }
 
 }  // namespace sluice::perf

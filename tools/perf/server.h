@@ -62,6 +62,7 @@ class Server {
   Status session(Link& link);
   Status serve_runs(Link& link, Tally& tally);
   Status serve_run(Link& link, const Run& run);
+  Status serve_one_sided(Link& link);
 
   ServerOptions options_;
   std::unique_ptr<Hub> hub_;

@@ -163,6 +163,34 @@ class Stranger {
   Region bytes_;
 };
 
+// Of two runs of the same bytes, that with blocks finds them where they belong too.
+TEST(PerfServer, WritesAndReadsAreMeasured) {
+  RunningServer server;
+  for (const Op op : {Op::kWrite, Op::kRead}) {
+    for (const Blocks& blocks :
+         {Blocks{}, Blocks{100, 4096, BlockOrder::kContiguous}, Blocks{99, 3, BlockOrder::kStrided},
+          Blocks{1000, 1031, BlockOrder::kRandom}}) {
+      Plan plan = quick_plan();
+      plan.op = op;
+      plan.blocks = blocks;
+      auto client = connect_client(server);
+      ASSERT_TRUE(client.ok()) << client.status().message();
+      const std::uint64_t size = blocks.bytes == 0 ? 70'001 : blocks.count * blocks.bytes;
+      const auto row = (*client)->measure(size, plan, [](Phase) {});
+      ASSERT_TRUE(row.ok()) << row.status().message();
+      EXPECT_EQ(row->op, to_string(op));
+      EXPECT_TRUE(row->verified);
+      EXPECT_EQ(row->iterations, plan.iterations);
+      EXPECT_EQ(row->blocks, blocks.count);
+      EXPECT_EQ(row->block_bytes * row->blocks, size);
+      EXPECT_EQ(row->layout, to_string(blocks.order));
+      EXPECT_GT(row->post_us, 0);
+      client->reset();
+      EXPECT_THAT(server.line(), HasSubstr("done"));
+    }
+  }
+}
+
 TEST(PerfServer, MeasuresEverySizeBothWays) {
   RunningServer server;
   for (const bool both : {false, true}) {
