@@ -67,7 +67,8 @@ WAYS = {
     "host-16ch-1": ("sluice", tuned(16, 1, 1)),
     "host-8ch-2-1M": ("sluice", tuned(8, 2, 1, MIB, 8 * MIB)),
     "host-8ch-6-4M": ("sluice", tuned(8, 6, 1, 4 * MIB, 32 * MIB)),
-    "host-8ch-8-4M": ("sluice", tuned(8, 8, 1, 4 * MIB, 32 * MIB)),
+    "host-8ch-6-4M-spin": ("sluice", {**tuned(8, 6, 1, 4 * MIB, 32 * MIB),
+                                      "SLUICE_SPIN_US": 2000}),
     "unpack-8ch-2": ("sluice", {**UNPACK, **HOST_SENDS, **tuned(8, 2, 1)}),
     "unpack-16ch-1": ("sluice", {**UNPACK, **HOST_SENDS, **tuned(16, 1, 1)}),
 }
