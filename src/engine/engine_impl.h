@@ -18,6 +18,7 @@
 #include "src/engine/peer.h"
 #include "src/engine/region_export.h"
 #include "src/engine/secret.h"
+#include "src/engine/slice_order.h"
 #include "src/gpu/gpu.h"
 #include "src/net/control.h"
 #include "src/net/net.h"
@@ -126,6 +127,7 @@ class EngineImpl final : public Engine {
   Recorder recorder_;
   TransferTable transfers_;
   RemoteRegions remote_regions_;
+  SliceOrder slice_order_;
   PackBatch packs_;
   const Context context_;
   const wire::Limits own_limits_;

@@ -76,6 +76,7 @@ Result<TransferId> EngineImpl::lay_out(Direction direction, PeerId peer,
                                        std::span<const Slice> local,
                                        std::span<const RemoteSlice> remote,
                                        const TransferOptions& options, Layout& layout) {
+  slice_order_.sort(local, remote, direction == Direction::kWrite);
   std::uint64_t here = 0;
   std::uint64_t there = 0;
   Status status = transfers_.lay_out(local, layout, here);
