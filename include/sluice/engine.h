@@ -153,9 +153,9 @@ class Engine {
   virtual Result<TransferId> notify(PeerId peer, std::span<const std::byte> bytes) = 0;
   // Ends a one-sided transfer early, or a message that has not begun. Its Completion comes when no
   // byte can reach its memory any more and nothing of it is read: what is on the way goes its way
-  // first, all else stays where it is, and later transfers go on. It says kCancelled, or OK if it
-  // was too late; the target hears of it, and a notification is not told. kNotFound: complete
-  // already; kUnavailable: a message that has begun.
+  // first, all else stays where it is, and later transfers go on. It says kCancelled, and then the
+  // target hears of it and is told no notification; or OK if it was too late, as if nothing had
+  // been cancelled. kNotFound: complete already; kUnavailable: a message that has begun.
   virtual Status cancel(TransferId transfer) = 0;
 
   // What peers have told, as poll(). Those of one peer come in the order of its calls; one of a
