@@ -36,7 +36,7 @@ struct MeasureOptions {
   EndOptions end;
   bool both_directions = false;
   perf::Op op = perf::Op::kSend;
-  perf::Blocks blocks;
+  perf::Blocks blocks{};
   std::string json;  // File; "" for none
   // Of a process that measures together with others, which its parent reports: the Ensemble it
   // inherited, -1 for none, and its place in that.
