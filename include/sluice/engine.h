@@ -141,7 +141,9 @@ class Engine {
   // are written end up with anything. A write completes when the target has every byte in place, a
   // read when this end has. The target checks every slice before it touches anything; what it
   // refuses completes with kDenied (access), kNotFound (the region is gone) or kInvalidArgument
-  // (outside). Transfers are not ordered among each other. kWouldBlock: max_transfers.
+  // (outside). A list is all of host memory or all of the GPU's, there in slices of 64 bytes or
+  // more on average: kUnavailable otherwise. Transfers are not ordered among each other.
+  // kWouldBlock: max_transfers.
   virtual Result<TransferId> write(PeerId peer, std::span<const Slice> from,
                                    std::span<const RemoteSlice> to,
                                    const TransferOptions& options = {}) = 0;

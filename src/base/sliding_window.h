@@ -53,6 +53,10 @@ class SlidingWindow {
   [[nodiscard]] std::uint32_t next_place() const {
     return static_cast<std::uint32_t>(posted_ % limit_);
   }
+  // The number that next_place() gave to oldest_posted().
+  [[nodiscard]] std::uint32_t oldest_posted_place() const {
+    return static_cast<std::uint32_t>(arrived_ % limit_);
+  }
   void post() {
     SLUICE_CHECK(!full(), "in flight {} limit {}", in_flight(), limit_);
     ++posted_;

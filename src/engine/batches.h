@@ -15,9 +15,10 @@ namespace sluice {
 // What arrived outside of its destination: as fragments, or in staging.
 class UnpackBatch {
  public:
-  explicit UnpackBatch(std::size_t capacity) { batch_.reserve(capacity); }
+  // A chunk may have more unpacks than one: the last one in goes beyond `capacity`.
+  explicit UnpackBatch(std::size_t capacity) : capacity_(capacity) { batch_.reserve(capacity); }
 
-  [[nodiscard]] bool full() const { return batch_.size() == batch_.capacity(); }
+  [[nodiscard]] bool full() const { return batch_.size() >= capacity_; }
   [[nodiscard]] bool empty() const { return batch_.empty(); }
   void add(const Unpack& unpack) { batch_.push_back(unpack); }
   // Starts it; the ticket, 0 when there was nothing.
@@ -33,6 +34,7 @@ class UnpackBatch {
   }
 
  private:
+  const std::size_t capacity_;
   std::vector<Unpack> batch_;
   std::uint64_t last_ = 0;  // Ticket.
 };
@@ -41,15 +43,16 @@ class UnpackBatch {
 // after, a batch is known by its number.
 class PackBatch {
  public:
-  explicit PackBatch(std::size_t capacity) { batch_.reserve(capacity); }
+  // A chunk may have more pieces than one: the last one in goes beyond `capacity`.
+  explicit PackBatch(std::size_t capacity) : capacity_(capacity) { batch_.reserve(capacity); }
 
   // True: nothing can be added in this pass.
   [[nodiscard]] bool full() const {
-    return batch_.size() == batch_.capacity() || launched_ - done_ == kMostInFlight;
+    return batch_.size() >= capacity_ || launched_ - done_ == kMostInFlight;
   }
-  // The number of the batch that it is in. Only when not full().
+  // The number of the batch that it is in. Only when not full(), or after another of its chunk.
   std::uint64_t add(const Piece& piece) {
-    SLUICE_CHECK(!full(), "{} pieces, {} batches in flight", batch_.size(), launched_ - done_);
+    SLUICE_CHECK(launched_ - done_ < kMostInFlight, "{} batches in flight", launched_ - done_);
     batch_.push_back(piece);
     return launched_ + 1;
   }
@@ -75,6 +78,7 @@ class PackBatch {
  private:
   static constexpr std::uint64_t kMostInFlight = 256;
 
+  const std::size_t capacity_;
   std::vector<Piece> batch_;
   std::array<std::uint64_t, kMostInFlight> tickets_{};
   std::uint64_t launched_ = 0;

@@ -13,7 +13,7 @@ OutboundChannel::OutboundChannel(const Context& context, std::unique_ptr<SendCha
     : context_(context),
       net_channel_(std::move(net_channel)),
       window_(context.window),
-      staging_(context.net, context.gpu, context.chunk_bytes, context.staging),
+      staging_(context.net, context.gpu, context.chunk_bytes, context.staging, Staging::For::kNet),
       pieces_(context.window, context.most_pieces),
       peer_(peer),
       index_(index),
@@ -42,19 +42,22 @@ PostAnswer OutboundChannel::pack(std::uint64_t transfer, const ChunkPlace& from)
     failure_ = status.with_context(fmt::format("send channel {}", index_));
     return PostAnswer::kFailed;
   }
-  if (staging_.full() || (!from.spread() && context_.packs.full())) return PostAnswer::kBusy;
+  const bool gathered = from.spread() && from.layout->on_host();
+  if (staging_.full() || (!gathered && context_.packs.full())) return PostAnswer::kBusy;
   std::byte* const slot = staging_.next();
   staging_.take();
   std::uint64_t batch = 0;
-  if (from.spread()) {  // Over host memory: done when gathered.
+  if (gathered) {
     gather(from, slot);
+  } else if (from.spread()) {
+    batch = pack_spread(from, slot, context_.packs);
   } else {
     batch = context_.packs.add({from.data, slot, from.bytes});
   }
   window_.next() = {transfer, from.bytes, slot, batch, false};
   window_.post();
   record_.packing(transfer);
-  if (from.spread()) post_packed();
+  if (gathered) post_packed();
   return PostAnswer::kPosted;
 }
 
@@ -122,8 +125,9 @@ ChannelFacts OutboundChannel::facts() const {
 
 InboundChannel::InboundChannel(const Context& context, std::uint64_t peer, std::uint32_t index)
     : window_(context.window),
-      staging_(context.net, context.gpu, context.chunk_bytes, context.staging),
+      staging_(context.net, context.gpu, context.chunk_bytes, context.staging, Staging::For::kNet),
       pieces_(context.window, context.most_pieces),
+      spread_unpacks_(context.window),
       peer_(peer),
       index_(index),
       record_(context.recorder, peer, index, kReceives) {}
@@ -206,14 +210,18 @@ void InboundChannel::take_arrival(Chunk& chunk, UnpackBatch& batch) {
     chunk.in_slot = {static_cast<std::uint64_t>(chunk.slot - pool.data()), into.bytes, 0};
     fragments = {&chunk.in_slot, 1};
   }
-  if (into.spread()) {  // Over host memory.
+  if (into.spread() && into.layout->on_host()) {
     for (const Fragment& fragment : fragments) {
       scatter(into, fragment.destination_offset,
               pool.subspan(fragment.pool_offset, fragment.length));
     }
     return;
   }
-  batch.add({fragments, pool, {into.data, into.bytes}});
+  if (into.spread()) {
+    spread_unpacks_.add(into, fragments, pool, window_.oldest_posted_place(), batch);
+  } else {
+    batch.add({fragments, pool, {into.data, into.bytes}});
+  }
   chunk.ticket = UINT64_MAX;  // unpack_arrived() knows the right one.
 }
 

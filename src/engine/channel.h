@@ -8,6 +8,7 @@
 
 #include "src/base/sliding_window.h"
 #include "src/engine/context.h"
+#include "src/engine/gpu_spread.h"
 #include "src/engine/report.h"
 #include "src/engine/staging.h"
 #include "src/net/net.h"
@@ -138,6 +139,7 @@ class InboundChannel {
   SlidingWindow<Chunk, kLargestWindow> window_;
   Staging staging_;
   PieceLists pieces_;
+  SpreadUnpacks spread_unpacks_;
   std::array<Announced, kMostAnnounced> announced_{};
   std::uint64_t announced_head_ = 0;
   std::uint64_t announced_tail_ = 0;

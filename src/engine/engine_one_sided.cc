@@ -88,10 +88,8 @@ Result<TransferId> EngineImpl::lay_out(Direction direction, PeerId peer,
     return Status(StatusCode::kInvalidArgument,
                   fmt::format("the local slices have {} bytes, the remote ones {}", here, there));
   }
-  if (Block first;
-      !layout.on_host() && BlockWalk(layout.list).next(UINT64_MAX, first) && first.length < here) {
-    return Status(StatusCode::kUnavailable, "slices of GPU memory have to be one slice");
-  }
+  status = layout.check_kinds(local.size(), here);
+  if (!status.ok()) return status;
   return transfers_.add(direction, peer, here, layout);
 }
 

@@ -18,7 +18,8 @@ Inbound::Inbound(const Context& context, std::uint64_t peer)
       peer_(peer),
       waiting_(context.transfers),
       receives_(wire::kMostCredits),
-      small_staging_(context.net, context.gpu, context.options.small_bytes, kMostSmall),
+      small_staging_(context.net, context.gpu, context.options.small_bytes, kMostSmall,
+                     Staging::For::kHost),
       small_(kMostSmall) {}
 
 Transfer* Inbound::receive_of(std::uint64_t sequence, std::uint64_t& id) {

@@ -1,5 +1,7 @@
 #include "src/engine/layout.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -8,6 +10,22 @@ namespace sluice {
 bool Layout::on_host() const {
   return std::all_of(regions.begin(), regions.end(),
                      [](const RegionUse& use) { return use.on_host; });
+}
+
+bool Layout::on_gpu() const {
+  return std::none_of(regions.begin(), regions.end(),
+                      [](const RegionUse& use) { return use.on_host; });
+}
+
+Status Layout::check_kinds(std::uint64_t blocks, std::uint64_t bytes) const {
+  if (on_host() || blocks <= 1) return {};
+  if (!on_gpu()) {
+    return {StatusCode::kUnavailable, "one list of blocks of host memory and of GPU memory"};
+  }
+  if (bytes / kLeastGpuBlock >= blocks) return {};
+  return {StatusCode::kUnavailable,
+          fmt::format("{} blocks of GPU memory have {} bytes, {} each is the least", blocks, bytes,
+                      kLeastGpuBlock)};
 }
 
 void Layout::clear() {

@@ -7,15 +7,21 @@
 #include <span>
 #include <vector>
 
+#include "sluice/status.h"
 #include "src/engine/block_list.h"
 #include "src/net/net.h"
 
 namespace sluice {
 
+// Lists of blocks of GPU memory that are shorter than this on average are refused: each costs a
+// piece of the GPU's work, and a place in a list of pieces.
+inline constexpr std::uint64_t kLeastGpuBlock = 64;  // bytes
+
 // A region as the blocks of a layout name it.
 struct RegionUse {
   std::uint64_t region = 0;  // RegionId.
   std::byte* base = nullptr;
+  std::uint64_t length = 0;     // bytes
   NetMemory* memory = nullptr;  // nullptr: the Net does not take it.
   bool on_host = false;         // The host reaches it.
 };
@@ -35,7 +41,10 @@ struct Layout {
   bool notifies = false;
   bool remote_on_host = true;
 
-  [[nodiscard]] bool on_host() const;
+  [[nodiscard]] bool on_host() const;  // All of it.
+  [[nodiscard]] bool on_gpu() const;   // All of it.
+  // Whether lists of this kind can be moved; `bytes` is the sum of the `blocks`. kUnavailable.
+  [[nodiscard]] Status check_kinds(std::uint64_t blocks, std::uint64_t bytes) const;
   void clear();
 };
 

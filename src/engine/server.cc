@@ -141,9 +141,7 @@ Status Server::check(Entry& entry, Layout& layout, Status& denial) {
     return protocol_error(fmt::format("a Request for {} bytes whose blocks have {}",
                                       entry.request.bytes, totals.bytes));
   }
-  if (!layout.on_host() && totals.blocks > 1) {
-    denial = {StatusCode::kUnavailable, "blocks of GPU memory have to be one block"};
-  }
+  denial = layout.check_kinds(totals.blocks, totals.bytes);
   return {};
 }
 
@@ -169,8 +167,8 @@ Status Server::resolve(const Entry& entry, Layout& layout) {
           fmt::format("region {} was not exported for {}", ref.region,
                       need == static_cast<std::uint8_t>(Access::kWrite) ? "writing" : "reading")};
     }
-    layout.regions.push_back(
-        {ref.region, region->base, region->memory.get(), region->kind == Memory::kHost});
+    layout.regions.push_back({ref.region, region->base, region->length, region->memory.get(),
+                              region->kind == Memory::kHost});
     region_bytes_.push_back(region->length);
   }
   return {};

@@ -3,16 +3,17 @@
 namespace sluice {
 
 Status Staging::open() {
-  if (!pinned_.bytes().empty()) return {};
-  auto pinned = gpu_.allocate_pinned(slot_bytes_ * slots_);
-  if (!pinned.ok()) return pinned.status().with_context("staging of a channel");
-  // A Net that takes memory of the GPU alone is never given a slot.
-  if (net_.devices().front().host_memory) {
-    auto memory = net_.register_memory(pinned->bytes(), Memory::kHost);
+  if (!bytes().empty()) return {};
+  const bool on_gpu = user_ == For::kNet && !net_.devices().front().host_memory;
+  const std::uint64_t bytes = slot_bytes_ * slots_;
+  auto slots = on_gpu ? gpu_.allocate_device(bytes) : gpu_.allocate_pinned(bytes);
+  if (!slots.ok()) return slots.status().with_context("staging of a channel");
+  if (user_ == For::kNet) {
+    auto memory = net_.register_memory(slots->bytes(), on_gpu ? Memory::kCuda : Memory::kHost);
     if (!memory.ok()) return memory.status().with_context("staging of a channel");
     memory_ = memory.take();
   }
-  pinned_ = pinned.take();
+  slots_memory_ = slots.take();
   return {};
 }
 

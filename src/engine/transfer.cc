@@ -128,8 +128,8 @@ Status TransferTable::lay_out(std::span<const Slice> slices, Layout& layout, std
       while (index < layout.regions.size() && layout.regions[index].region != id) ++index;
       if (index == layout.regions.size()) {
         if (index > UINT16_MAX) return {StatusCode::kInvalidArgument, "slices of 65,536 regions"};
-        layout.regions.push_back(
-            {id, region->base, region->memory.get(), region->kind == Memory::kHost});
+        layout.regions.push_back({id, region->base, region->length, region->memory.get(),
+                                  region->kind == Memory::kHost});
       }
     }
     packer_.add({index, slice.offset, slice.length});

@@ -10,7 +10,7 @@
 #include "src/gpu/host_gpu.h"
 #include "src/net/tcp/tcp_control.h"
 #include "src/net/tcp/tcp_net.h"
-#include "tests/engine/engine_fixture.h"
+#include "tests/engine/gpu_blocks.h"
 
 namespace sluice {
 namespace {
@@ -187,6 +187,57 @@ TEST_F(EngineGpu, ManyMessagesOfBothKindsAtOnce) {
   for (std::size_t i = 0; i < kMessages; ++i) EXPECT_EQ(froms[i], intos[i]) << i;
 }
 
+TEST_F(EngineGpu, ScatteredBlocksOfEveryKindToEveryKind) {
+  for (const std::uint64_t bytes : {130u, 5'000u, 3'000'001u}) {
+    for (const Memory at_a : {Memory::kHost, Memory::kCuda}) {
+      for (const Memory at_b : {Memory::kHost, Memory::kCuda}) {
+        SCOPED_TRACE(bytes);
+        move_gpu_blocks(pair_, bytes, at_a, at_b);
+      }
+    }
+  }
+  EXPECT_GT(a_log_.packs, 0u);
+  EXPECT_GT(a_log_.unpacks, 0u);
+}
+
+TEST_F(EngineGpu, OneListOfBothKindsIsRefusedAtEitherEnd) {
+  std::vector<std::byte> memory[4];
+  for (auto& one : memory) one.resize(1000);
+  const RegionId host = pair_.a.add(memory[0]);
+  const RegionId gpu = pair_.a.add(memory[1], Memory::kCuda);
+  const auto import = [&](std::vector<std::byte>& bytes, Memory kind) {
+    const auto region = pair_.b.engine->export_region(pair_.b.add(bytes, kind), Access::kWrite);
+    return *pair_.a.engine->import_region(pair_.b_at_a, *region);
+  };
+  const RemoteRegionId far_host = import(memory[2], Memory::kHost);
+  const RemoteRegionId far_gpu = import(memory[3], Memory::kCuda);
+  const std::vector<Slice> mixed{{host, 0, 500}, {gpu, 0, 500}};
+  const std::vector<RemoteSlice> far_mixed{{far_host, 0, 500}, {far_gpu, 0, 500}};
+  const auto refused =
+      pair_.a.engine->write(pair_.b_at_a, mixed, std::vector<RemoteSlice>{{far_gpu, 0, 1000}});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.status().code(), StatusCode::kUnavailable);
+  const auto denied =
+      pair_.a.engine->write(pair_.b_at_a, std::vector<Slice>{{gpu, 0, 1000}}, far_mixed);
+  ASSERT_TRUE(denied.ok());
+  ASSERT_TRUE(pair_.drive([&] { return pair_.a.finished(*denied); }));
+  EXPECT_EQ(pair_.a.done.at(*denied).status.code(), StatusCode::kUnavailable);
+}
+
+TEST_F(EngineGpu, BlocksOfAFewBytesAreRefused) {
+  std::vector<std::byte> memory(10'000);
+  const RegionId gpu = pair_.a.add(memory, Memory::kCuda);
+  const auto far = pair_.b.engine->export_region(pair_.b.add(memory), Access::kWrite);
+  const RemoteRegionId remote = *pair_.a.engine->import_region(pair_.b_at_a, *far);
+  std::vector<Slice> slices;
+  for (std::uint64_t i = 0; i < 100; ++i) slices.push_back({gpu, 100 * i, kLeastGpuBlock - 1});
+  const std::uint64_t bytes = 100 * (kLeastGpuBlock - 1);
+  const auto refused =
+      pair_.a.engine->write(pair_.b_at_a, slices, std::vector<RemoteSlice>{{remote, 0, bytes}});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.status().code(), StatusCode::kUnavailable);
+}
+
 class EngineGpuNarrow : public EngineGpu {
  protected:
   static Options narrow() {
@@ -203,6 +254,7 @@ TEST_F(EngineGpuNarrow, StagingShorterThanTheWindow) {
   move(3 << 20, Memory::kCuda, Memory::kCuda);
   EXPECT_EQ(a_log_.pieces, 96u);
   EXPECT_EQ(b_log_.pieces, 96u);
+  move_gpu_blocks(pair_, 2'000'003, Memory::kCuda, Memory::kCuda);
 }
 
 TEST_F(EngineGpu, AFailedGpuFailsThePeerWithItsReasonAndLetsGo) {

@@ -15,7 +15,7 @@
 #include "src/gpu/host_gpu.h"
 #include "src/net/plugin/plugin_net.h"
 #include "src/net/tcp/tcp_control.h"
-#include "tests/engine/engine_fixture.h"
+#include "tests/engine/gpu_blocks.h"
 #include "tests/tcpx_standin/standin_counters.h"
 
 namespace sluice {
@@ -101,6 +101,7 @@ TEST_F(EnginePlugin, GpuMemoryIsHandedToThePluginAndUnpackedByTheGpu) {
   }
   // 1, 100 and 4096 bytes in a chunk each, 300,001 in 19.
   EXPECT_EQ(counters().receives_consumed - before.receives_consumed, 22u);
+  move_gpu_blocks(pair, 300'001, Memory::kCuda, Memory::kCuda);
 }
 
 TEST_F(EnginePlugin, APluginForGpusAloneIsRefusedWithoutAGpu) {
