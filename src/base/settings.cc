@@ -128,6 +128,10 @@ constexpr Row<Options> kRows[] = {
     {{"max_handshakes", "SLUICE_MAX_HANDSHAKES", "", "", 1, 65536, "",
       "Connections at a time that have not yet proved who they are; more are closed at once."},
      &Options::max_handshakes},
+    {{"channel_rebuilds", "SLUICE_CHANNEL_REBUILDS", "", "", 0, 1'000'000, "",
+      "How often the channels that lead one way between two peers may die and be made anew before "
+      "the peer counts as lost; a minute without starts the count again. 0 is never."},
+     &Options::channel_rebuilds},
     {{"connect_timeout_ms", "SLUICE_CONNECT_TIMEOUT_MS", "", "ms", 10, kHourMs, "",
       "How long a connection, and each of its channels, may take to come about."},
      &Options::connect_timeout_ms},

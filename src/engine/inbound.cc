@@ -193,6 +193,8 @@ Status Inbound::announce(const wire::Manifest::Chunk& chunk, std::uint64_t id,
     return protocol_error(
         fmt::format("a Manifest names channel {} of {}", chunk.channel, channels_.size()));
   }
+  if (wanted_anew_ > 0) return protocol_error("a Manifest for channels that it has given up");
+  if (lost_) return {};  // Counted by the caller; it is begun anew.
   channels_[chunk.channel]->announce(id, into);
   return {};
 }
@@ -205,12 +207,20 @@ bool Inbound::room_for_frame() const {
 
 Status Inbound::on_channels_wanted(const wire::ChannelsWanted& wanted, std::string_view reach,
                                    Nanoseconds now) {
-  if (asked_ || wanted.count > context_.channels) {
-    return protocol_error(
-        fmt::format("it wants {} channels, {} is the most, once", wanted.count, context_.channels));
+  if (wanted_anew_ > 0 || !offered_ || wanted.count > context_.channels) {
+    return protocol_error(fmt::format("it wants {} channels, {} is the most, and one set at a time",
+                                      wanted.count, context_.channels));
   }
-  asked_ = true;
-  for (std::uint32_t i = 0; i < wanted.count; ++i) {
+  if (++sets_ == 1) return listen(wanted.count, reach, now);
+  abort_channels();
+  lost_ = false;
+  lost_for_ = {};
+  wanted_anew_ = wanted.count;
+  return {};
+}
+
+Status Inbound::listen(std::uint32_t count, std::string_view reach, Nanoseconds now) {
+  for (std::uint32_t i = 0; i < count; ++i) {
     auto listener = context_.net.listen(context_.device, reach);
     if (!listener.ok()) return listener.status().with_context(fmt::format("recv channel {}", i));
     listeners_.push_back(listener.take());
@@ -286,8 +296,12 @@ Status Inbound::advance(FrameStream& link, std::uint64_t ticket, std::size_t& st
     });
   }
   if (aborted_) return {};
+  if (lost_ || wanted_anew_ > 0) {
+    if (Status status = advance_lost(link, steps); !status.ok()) return status;
+  }
   send_credits(link, steps);
   if (!gpu_failure_.ok()) return gpu_failure_;
+  if (lost_ || wanted_anew_ > 0) return {};
   for (const auto& channel : channels_) {
     if (channel->failed()) return channel->failure();
   }
@@ -337,7 +351,12 @@ void Inbound::send_credits(FrameStream& link, std::size_t& steps) {
 void Inbound::abort() {
   if (aborted_) return;
   aborted_ = true;
+  abort_channels();
+}
+
+void Inbound::abort_channels() {
   listeners_.clear();
+  offered_ = true;
   for (const auto& channel : channels_) channel->abort();
 }
 
@@ -353,7 +372,8 @@ bool Inbound::drained() const {
 }
 
 bool Inbound::failed() const {
-  return std::any_of(channels_.begin(), channels_.end(),
+  return lost_ || wanted_anew_ > 0 ||
+         std::any_of(channels_.begin(), channels_.end(),
                      [](const auto& channel) { return channel->failed(); });
 }
 

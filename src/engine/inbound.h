@@ -31,7 +31,8 @@ class Inbound {
   // Of chunks that come although their read was aborted: they are received and dropped.
   Status on_unwanted(const wire::Manifest& manifest);
   Status on_too_long(const wire::TooLong& too_long);
-  // `reach`: our address as the peer sees it.
+  // The first listens; any later one gives up the channels of the one before, and when nothing is
+  // posted on them any more advance() listens. `reach`: our address as the peer sees it.
   Status on_channels_wanted(const wire::ChannelsWanted& wanted, std::string_view reach,
                             Nanoseconds now);
   // False: reading the control connection must wait until chunks have been posted, and small
@@ -43,13 +44,18 @@ class Inbound {
   Status reap(UnpackBatch& batch, Nanoseconds now, std::size_t& steps);
   Status advance(FrameStream& link, std::uint64_t ticket, std::size_t& steps);
 
+  // Gives the channels up, until abort() or the peer wants others; advance() tells it `cause`.
+  void lose(const Status& cause);
+  // The sets of channels that the peer has asked for so far.
+  [[nodiscard]] std::uint32_t sets() const { return sets_; }
+
   // Gives up: channels are aborted; reap() and advance() go on until drained().
   void abort();
   [[nodiscard]] bool drained() const;
   // Every announced chunk has arrived: what a peer that said Goodbye still owes.
   [[nodiscard]] bool idle() const;
 
-  // A channel has failed: what was announced for it does not come any more.
+  // A channel has failed, or all are given up: what was announced for it does not come any more.
   [[nodiscard]] bool failed() const;
 
   [[nodiscard]] bool busy() const { return in_flight_ > 0; }  // Chunks are in the Net.
@@ -74,6 +80,10 @@ class Inbound {
   std::size_t advance_small(std::uint64_t ticket);
   Status accept_channels(Nanoseconds now, std::size_t& steps);
   void send_credits(FrameStream& link, std::size_t& steps);
+  Status listen(std::uint32_t count, std::string_view reach, Nanoseconds now);
+  void abort_channels();
+  Status advance_lost(FrameStream& link, std::size_t& steps);
+  void begin_anew(wire::Missing& missing);
   // The receive a peer's sequence names, or nullptr if there is none that fits a message.
   Transfer* receive_of(std::uint64_t sequence, std::uint64_t& id);
   Status announce(const wire::Manifest& manifest, std::uint64_t id, Transfer& receive);
@@ -87,8 +97,11 @@ class Inbound {
   std::vector<std::uint64_t> receives_;  // A ring by sequence: credit sent, not complete. 0: free.
   std::uint64_t next_sequence_ = 0;      // Of the next credit.
 
-  bool asked_ = false;  // The peer has asked for channels.
+  std::uint32_t sets_ = 0;
   bool aborted_ = false;
+  bool lost_ = false;              // The channels are given up, the peer has not given them up.
+  Status lost_for_;                // Not OK: to be told to the peer.
+  std::uint32_t wanted_anew_ = 0;  // Not 0: so many, when the channels are drained.
   Nanoseconds channels_deadline_ = 0;
   std::vector<std::unique_ptr<Listener>> listeners_;  // nullptr: accepted. Empty: all are.
   bool offered_ = true;                               // The handles have been told.

@@ -44,8 +44,9 @@ Status Outbound::on_credit(const wire::Credit& credit) {
 }
 
 Status Outbound::on_channels_offered(const wire::ChannelsOffered& offered) {
-  if (state_ == State::kAborted) return {};  // Asked for before.
-  if (state_ != State::kWanted) return protocol_error("it offered channels that nobody asked for");
+  if (state_ == State::kAborted || state_ == State::kLost) return {};  // Asked for before.
+  if (state_ != State::kWanted || awaits_missing_)
+    return protocol_error("it offered channels that nobody asked for");
   for (std::uint32_t i = 0; i < offered.count; ++i) {
     auto connector = context_.net.connect(context_.device, offered.handles[i]);
     if (!connector.ok()) return connector.status().with_context(fmt::format("send channel {}", i));
@@ -58,19 +59,26 @@ Status Outbound::on_channels_offered(const wire::ChannelsOffered& offered) {
 
 Status Outbound::progress(FrameStream& link, const PeerLimits& limits, Nanoseconds now,
                           std::size_t& steps) {
+  if (state_ == State::kLost) {
+    steps += drain();
+    if (!renewed_for_.ok() && drained()) want_anew(link, limits, steps);
+    return {};
+  }
   if (state_ == State::kWanted || state_ == State::kConnecting) {
     Status status = connect_channels(now, steps);
     if (!status.ok()) return status;
   }
   Status status = release(steps);
   if (!status.ok()) return status;
-  start_waiting(link, limits, steps);
+  if (!awaits_missing_) start_waiting(link, limits, steps);
   return state_ == State::kReady ? post_next(link, steps) : Status();
 }
 
 void Outbound::want_channels(FrameStream& link, const PeerLimits& limits) {
   wire::ChannelsWanted wanted;
   wanted.count = std::min(context_.channels, limits.channels);
+  wanted.reason = renewed_for_.message();
+  ++sets_;
   link.queue(wire::FrameType::kChannelsWanted, wanted);
   channels_deadline_ = context_.clock.now() + from_ms(context_.options.connect_timeout_ms);
   state_ = State::kWanted;
@@ -282,9 +290,8 @@ void Outbound::stop() {
 
 void Outbound::abort() {
   if (state_ == State::kAborted) return;
-  stop();
+  lose();
   state_ = State::kAborted;
-  for (OutboundChannel& channel : channels_) channel.abort();
 }
 
 std::size_t Outbound::drain() {

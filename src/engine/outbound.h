@@ -33,10 +33,25 @@ class Outbound {
   // Frames of the peer's. Not OK: it broke the protocol.
   Status on_credit(const wire::Credit& credit);
   Status on_channels_offered(const wire::ChannelsOffered& offered);
+  // Of what was posted on the channels before; kPeerLost: it cannot be sent again.
+  Status on_missing(const wire::Missing& missing);
 
   // One pass: connect channels, release, start what has a credit, post. Not OK: a channel failed or
   // could not be made. Adds to `steps`.
   Status progress(FrameStream& link, const PeerLimits& limits, Nanoseconds now, std::size_t& steps);
+
+  // Gives the channels up, until abort() or renew(); progress() releases what the Net lets go of.
+  void lose();
+  // The channels that lose() gave up are made anew as soon as nothing is posted on them. `cause` is
+  // told to the peer.
+  void renew(const Status& cause);
+  // A one-sided transfer of which chunks are missing at the other end begins anew.
+  void send_again(std::uint64_t transfer);
+  [[nodiscard]] bool renewing() const {
+    return awaits_missing_ || (state_ == State::kLost && !renewed_for_.ok());
+  }
+  // The sets of channels that were asked for so far.
+  [[nodiscard]] std::uint32_t sets() const { return sets_; }
 
   // Nothing more is posted; what is posted goes on. drain() releases it.
   void stop();
@@ -45,17 +60,27 @@ class Outbound {
   std::size_t drain();
   [[nodiscard]] bool drained() const;
 
-  [[nodiscard]] bool has_channels() const { return !channels_.empty(); }
+  // That are not given up.
+  [[nodiscard]] bool has_channels() const { return !channels_.empty() && state_ != State::kLost; }
   [[nodiscard]] bool busy() const { return in_flight_ > 0; }  // Chunks are in the Net.
   [[nodiscard]] std::uint64_t bytes_in_net() const;           // Roughly.
   void add_facts(PeerFacts& facts) const;
   [[nodiscard]] bool making_channels() const { return state_ == State::kConnecting; }
 
  private:
-  enum class State : std::uint8_t { kNone, kWanted, kConnecting, kReady, kStopped, kAborted };
+  enum class State : std::uint8_t {
+    kNone,
+    kWanted,
+    kConnecting,
+    kReady,
+    kLost,
+    kStopped,
+    kAborted,
+  };
 
   Status connect_channels(Nanoseconds now, std::size_t& steps);
   void want_channels(FrameStream& link, const PeerLimits& limits);
+  void want_anew(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
   Status release(std::size_t& steps);
   void released(std::uint64_t transfer, bool good);
   void start_waiting(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
@@ -77,6 +102,9 @@ class Outbound {
   std::uint64_t sends_started_ = 0;  // Also the next sequence.
 
   State state_ = State::kNone;
+  std::uint32_t sets_ = 0;
+  Status renewed_for_;           // Why the channels before were given up.
+  bool awaits_missing_ = false;  // Until it has come nothing is started: it is what is in flight.
   Nanoseconds channels_deadline_ = 0;
   std::vector<std::unique_ptr<Connector>> connectors_;
   std::vector<std::unique_ptr<SendChannel>> made_;  // While connecting: by index.

@@ -11,9 +11,6 @@ namespace {
 // Pings in one peer_timeout: so many may be lost to a busy scheduler before a peer counts as lost.
 constexpr std::int64_t kPingsPerTimeout = 4;
 
-// How long the control connection has, after a channel has failed, to say why.
-constexpr Nanoseconds kGrace = from_ms(200);
-
 // How long a peer that is closed keeps its send channels for the other end to receive from. Less
 // than an engine takes to close.
 constexpr Nanoseconds kLinger = from_ms(800);
@@ -36,6 +33,8 @@ Peer::Peer(const Context& context, std::uint64_t id, std::string remote)
       inbound_(context, id),
       requester_(context, outbound_),
       server_(context, id, outbound_),
+      send_rebuilds_(context.options.channel_rebuilds),
+      recv_rebuilds_(context.options.channel_rebuilds),
       moved_at_(context.clock.now()) {}
 
 void Peer::note(EventKind kind, StatusCode code) {
@@ -133,14 +132,22 @@ Status Peer::on_frame(const FrameStream::Frame& frame) {
     case wire::FrameType::kChannelsWanted: {
       wire::ChannelsWanted wanted;
       Status status = decode(frame, "ChannelsWanted", wanted);
-      return status.ok() ? inbound_.on_channels_wanted(wanted, link_->stream().local_host(),
-                                                       context_.clock.now())
-                         : status;
+      return status.ok() ? on_channels_wanted(wanted) : status;
     }
     case wire::FrameType::kChannelsOffered: {
       wire::ChannelsOffered offered;
       Status status = decode(frame, "ChannelsOffered", offered);
       return status.ok() ? outbound_.on_channels_offered(offered) : status;
+    }
+    case wire::FrameType::kChannelsLost: {
+      wire::ChannelsLost lost;
+      Status status = decode(frame, "ChannelsLost", lost);
+      return status.ok() ? on_channels_lost(lost) : status;
+    }
+    case wire::FrameType::kMissing: {
+      wire::Missing missing;
+      Status status = decode(frame, "Missing", missing);
+      return status.ok() ? on_missing(missing) : status;
     }
     case wire::FrameType::kPing:
       return {};  // That it came is all it says.
@@ -234,8 +241,9 @@ Status Peer::on_goodbye(const FrameStream::Frame& frame) {
   const std::string reason = printable(farewell.reason);
   if (farewell.code != StatusCode::kClosed) {
     // What this end had seen itself may be the cause of what the other end tells.
+    const Status& first = send_doubt_.why.ok() ? recv_doubt_.why : send_doubt_.why;
     const std::string seen =
-        doubt_.ok() ? "" : fmt::format("; seen here before: {}", doubt_.message());
+        first.ok() ? "" : fmt::format("; seen here before: {}", first.message());
     return {StatusCode::kPeerLost,
             fmt::format("the other end gave up: {}: {}{}", to_string(farewell.code), reason, seen)};
   }
@@ -262,26 +270,6 @@ void Peer::end_of_stream(IoAnswer answer) {
   }
 }
 
-// A channel has failed. What is wrong with its bytes is known here and nowhere else. Of anything
-// else the control connection knows better why, and its word may still be on the way: a peer that
-// closes, dies or is silent takes its channels with it. What it has sent before is received
-// meanwhile.
-void Peer::doubt(const Status& status, Nanoseconds now) {
-  if (status.ok() || !doubt_.ok()) return;
-  const Nanoseconds timeout = from_ms(context_.options.peer_timeout_ms);
-  const bool stalled = status.code() == StatusCode::kTimedOut;
-  // Pings come several times as often: the peer is there, and the channel does not move.
-  const bool heard = now - last_heard() < timeout / 2;
-  if (status.code() == StatusCode::kProtocol || status.code() == StatusCode::kTooLong ||
-      (stalled && heard)) {
-    fail(status);
-    return;
-  }
-  doubt_ = status;
-  doubt_deadline_ = stalled ? last_heard() + timeout + kGrace : now + kGrace;
-  outbound_.abort();
-}
-
 void Peer::note_flush(IoAnswer answer) {
   if (answer == IoAnswer::kFailed && state_ == State::kReady) end_of_stream(IoAnswer::kFailed);
 }
@@ -289,7 +277,7 @@ void Peer::note_flush(IoAnswer answer) {
 std::size_t Peer::reap(UnpackBatch& batch, Nanoseconds now) {
   std::size_t steps = 0;
   if (link_ == nullptr) return 0;
-  doubt(inbound_.reap(batch, now, steps), now);
+  doubt(recv_doubt_, inbound_.reap(batch, now, steps), now);
   return steps;
 }
 
@@ -302,7 +290,7 @@ std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
     if (lingering_) linger(now);
     return steps;
   }
-  doubt(inbound_.advance(*link_, ticket, steps), now);
+  doubt(recv_doubt_, inbound_.advance(*link_, ticket, steps), now);
   if (state_ == State::kFailing) return steps;
   if (state_ == State::kLeaving) {
     steps += outbound_.drain();
@@ -313,16 +301,9 @@ std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
     fail(status);
     return steps;
   }
-  if (doubt_.ok()) {
-    doubt(outbound_.progress(*link_, limits_, now, steps), now);
-    if (state_ == State::kFailing) return steps;
-  } else {
-    steps += outbound_.drain();
-    if (now > doubt_deadline_) {
-      fail(doubt_);
-      return steps;
-    }
-  }
+  doubt(send_doubt_, outbound_.progress(*link_, limits_, now, steps), now);
+  if (Status status = resolve_doubts(now); !status.ok()) fail(status);
+  if (state_ == State::kFailing) return steps;
   if (!link_->flushed()) note_flush(link_->flush());
   if (paused_ && state_ == State::kReady) {
     handle_frames();
@@ -408,6 +389,8 @@ PeerFacts Peer::facts(Nanoseconds now) const {
   facts.silent_for = link_ == nullptr ? 0 : now - last_heard();
   facts.still_for = now - moved_at_;
   if (link_ != nullptr) facts.control = link_->stream().diagnosis();
+  facts.send_rebuilds = send_rebuilds_.ever();
+  facts.recv_rebuilds = recv_rebuilds_.ever();
   outbound_.add_facts(facts);
   inbound_.add_facts(facts);
   return facts;

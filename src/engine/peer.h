@@ -16,6 +16,7 @@
 #include "src/engine/frame_stream.h"
 #include "src/engine/inbound.h"
 #include "src/engine/outbound.h"
+#include "src/engine/rebuild.h"
 #include "src/engine/requester.h"
 #include "src/engine/server.h"
 
@@ -63,8 +64,8 @@ class Peer {
   [[nodiscard]] const std::string& label() const { return label_; }
   [[nodiscard]] bool joining() const { return state_ == State::kJoining; }
   [[nodiscard]] bool failed() const { return state_ == State::kFailing; }
-  // A channel of it has failed: in a moment it fails too.
-  [[nodiscard]] bool doubted() const { return !doubt_.ok(); }
+  // A channel of it has failed: in a moment it fails too, or its channels are rebuilt.
+  [[nodiscard]] bool doubted() const { return !send_doubt_.why.ok() || !recv_doubt_.why.ok(); }
   [[nodiscard]] const Status& failure() const { return failure_; }
   // Failed, and the Net has let go of all memory: may be destroyed.
   [[nodiscard]] bool gone() const;
@@ -91,10 +92,17 @@ class Peer {
   Status on_goodbye(const FrameStream::Frame& frame);
   Status advance_one_sided(std::size_t& steps);
   void end_of_stream(IoAnswer answer);
-  void doubt(const Status& status, Nanoseconds now);
   void note_flush(IoAnswer answer);
   void fail_transfers();
   void linger(Nanoseconds now);
+  // Rebuilding: rebuild.cc. Not OK: the peer fails.
+  void doubt(Doubt& doubt, const Status& status, Nanoseconds now);
+  Status resolve_doubts(Nanoseconds now);
+  Status rebuild_sending(const Status& cause, Nanoseconds now);
+  void tell_rebuild(const char* way, const Rebuilds& rebuilds, std::string_view cause) const;
+  Status on_channels_lost(const wire::ChannelsLost& lost);
+  Status on_channels_wanted(const wire::ChannelsWanted& wanted);
+  Status on_missing(const wire::Missing& missing);
   [[nodiscard]] Nanoseconds last_heard() const;
   [[nodiscard]] bool alive() const { return state_ == State::kReady || state_ == State::kLeaving; }
 
@@ -113,8 +121,10 @@ class Peer {
   IoAnswer ended_ = IoAnswer::kSome;  // kEnd or kFailed, met while paused.
   Status goodbye_;                    // Why the peer is leaving.
   Nanoseconds leaving_deadline_ = 0;
-  Status doubt_;  // Of the first channel that failed.
-  Nanoseconds doubt_deadline_ = 0;
+  Doubt send_doubt_;
+  Doubt recv_doubt_;
+  Rebuilds send_rebuilds_;
+  Rebuilds recv_rebuilds_;
   Nanoseconds moved_at_;     // When a pass last moved something.
   bool stall_told_ = false;  // Since then.
   bool lingering_ = false;   // Failed, and the other end may not have everything yet.

@@ -107,6 +107,10 @@ std::string report_text(const std::string& engine, const std::vector<PeerFacts>&
       text += fmt::format("    {} one-sided transfers asked for here, {} served\n", peer.one_sided,
                           peer.served);
     }
+    if (peer.send_rebuilds + peer.recv_rebuilds > 0) {
+      text += fmt::format("    channels rebuilt: send {} times, recv {} times\n",
+                          peer.send_rebuilds, peer.recv_rebuilds);
+    }
     if (!peer.control.empty()) text += fmt::format("    control: {}\n", peer.control);
     for (const ChannelFacts& one : peer.channels) text += channel_line(one);
     const Cause cause = likely_cause(peer);

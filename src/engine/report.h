@@ -31,6 +31,8 @@ struct PeerFacts {
   Nanoseconds still_for = 0;   // Since something last moved in either direction.
   bool making_send_channels = false;
   bool making_recv_channels = false;
+  std::uint64_t send_rebuilds = 0;  // How often these channels died and were made anew, ever.
+  std::uint64_t recv_rebuilds = 0;
   std::uint64_t sends = 0;  // Asked for and not complete.
   std::uint64_t recvs = 0;
   std::uint64_t credits = 0;      // Receives that the peer has posted and that no send has met.

@@ -47,6 +47,11 @@ class Requester {
     bool unwanted = false;
   };
   [[nodiscard]] Reading reading(std::uint64_t slot);
+  // The write of this slot whose chunks are moved; 0: there is none, or it is being aborted.
+  [[nodiscard]] std::uint64_t writing(std::uint16_t slot) const {
+    const Entry& entry = entries_[slot];
+    return entry.writes && entry.state == State::kMoving ? entry.transfer : 0;
+  }
 
   // One pass. Adds to `steps`.
   void advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps);

@@ -36,6 +36,12 @@ class Server {
   Status on_abort(const wire::Denied& abort);
   // The write that awaits chunks in this slot; 0: none does.
   [[nodiscard]] std::uint64_t writing(std::uint64_t slot);
+  // The read that is served in this slot, its chunks being moved; 0: there is none.
+  [[nodiscard]] std::uint64_t reading(std::uint16_t slot) const {
+    const Entry& entry = entries_[slot];
+    const bool reads = entry.request.operation == wire::Operation::kRead;
+    return reads && entry.state == State::kMoving ? entry.transfer : 0;
+  }
 
   // One pass. Not OK: the initiator broke the protocol. Adds to `steps`.
   Status advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps);

@@ -169,11 +169,45 @@ bool TooLong::decode(ByteReader& in) {
   return in.finished();
 }
 
-void ChannelsWanted::encode(ByteWriter& out) const { out.u16(static_cast<std::uint16_t>(count)); }
+void ChannelsWanted::encode(ByteWriter& out) const {
+  out.u16(static_cast<std::uint16_t>(count));
+  out.text(reason.substr(0, kLongestReason));
+}
 
 bool ChannelsWanted::decode(ByteReader& in) {
   count = in.u16();
+  reason = in.text(kLongestReason);
   return in.finished() && count > 0 && count <= kMostChannels;
+}
+
+void ChannelsLost::encode(ByteWriter& out) const {
+  out.u32(set);
+  out.text(reason.substr(0, kLongestReason));
+}
+
+bool ChannelsLost::decode(ByteReader& in) {
+  set = in.u32();
+  reason = in.text(kLongestReason);
+  return in.finished() && set > 0;
+}
+
+void Missing::encode(ByteWriter& out) const {
+  out.u64(writes);
+  out.u64(reads);
+  out.u16(static_cast<std::uint16_t>(count));
+  for (std::uint32_t i = 0; i < count; ++i) out.u64(sequences[i]);
+}
+
+bool Missing::decode(ByteReader& in) {
+  writes = in.u64();
+  reads = in.u64();
+  count = in.u16();
+  if (!in.ok() || count > kMostCredits) return false;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    sequences[i] = in.u64();
+    if (i > 0 && sequences[i] <= sequences[i - 1]) return false;
+  }
+  return in.finished();
 }
 
 void ChannelsOffered::encode(ByteWriter& out) const {

@@ -11,6 +11,7 @@
 //                  <-------------  Welcome        the same          (or Refused, and closed)
 //   then, both ways and at any time:
 //   Credit  Small  Manifest  TooLong  ChannelsWanted  ChannelsOffered  Ping  Goodbye
+//   ChannelsLost  Missing
 //
 // and for one-sided transfers, each of which has a slot of its initiator's from its Request on
 //
@@ -84,6 +85,8 @@ enum class FrameType : std::uint8_t {
   kReleased = 31,
   kAbort = 32,
   kAborted = 33,
+  kChannelsLost = 34,
+  kMissing = 35,
 };
 
 struct Header {
@@ -203,9 +206,11 @@ struct TooLong {
   bool decode(ByteReader& in);
 };
 
-// The sender wants to use `count` channels: listen for them.
+// The sender wants to use `count` channels: listen for them. A later one: in the place of those it
+// has, which it has given up; no chunk of theirs is announced any more.
 struct ChannelsWanted {
   std::uint32_t count = 0;
+  std::string_view reason{};  // Why those before were given up; "" of the first.
 
   void encode(ByteWriter& out) const;
   bool decode(ByteReader& in);  // False for 0 and for more than kMostChannels.
@@ -218,6 +223,27 @@ struct ChannelsOffered {
 
   void encode(ByteWriter& out) const;
   bool decode(ByteReader& in);  // The handles point into the frame.
+};
+
+// The receiver has given up the channels of the sender's ChannelsWanted number `set`, counted from 1.
+struct ChannelsLost {
+  std::uint32_t set = 0;
+  std::string_view reason;
+
+  void encode(ByteWriter& out) const;
+  bool decode(ByteReader& in);  // The reason points into the frame.
+};
+
+// Before the ChannelsOffered that answers a later ChannelsWanted: of what was announced on the
+// channels before, all has come but these. The sender begins them anew.
+struct Missing {
+  std::uint64_t writes = 0;  // Bits: slots of the sender's writes.
+  std::uint64_t reads = 0;   // Bits: slots of the receiver's reads.
+  std::uint32_t count = 0;
+  std::array<std::uint64_t, kMostCredits> sequences{};  // Of messages, ascending.
+
+  void encode(ByteWriter& out) const;
+  bool decode(ByteReader& in);
 };
 
 enum class Operation : std::uint8_t { kWrite = 1, kRead = 2, kNotify = 3 };

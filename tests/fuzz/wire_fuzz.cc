@@ -59,7 +59,7 @@ Bytes seed(std::uint8_t which, const Body& body) {
 void run(std::span<const std::byte> input) {
   if (input.empty()) return;
   const auto body = input.subspan(1);
-  switch (static_cast<int>(input[0]) % 16) {
+  switch (static_cast<int>(input[0]) % 18) {
     case 0:
       return check<wire::Hello>(body);
     case 1:
@@ -90,6 +90,10 @@ void run(std::span<const std::byte> input) {
       return check<wire::Denied>(body);
     case 14:
       return check<wire::Slot>(body);
+    case 16:
+      return check<wire::ChannelsLost>(body);
+    case 17:
+      return check<wire::Missing>(body);
     default:
       return check_list(body);
   }
@@ -115,6 +119,10 @@ std::vector<Bytes> seeds() {
   request.chunk_bytes = 4096;
   request.list_bytes = 128;
   request.payload = handle;
+  wire::Missing missing;
+  missing.writes = 5;
+  missing.count = 2;
+  missing.sequences[1] = 7;
   Bytes list{std::byte{15}};
   BlockPacker packer;
   packer.begin(list);
@@ -130,13 +138,15 @@ std::vector<Bytes> seeds() {
           seed(5, wire::Small{3, handle}),
           seed(6, manifest),
           seed(7, wire::TooLong{1, 2}),
-          seed(8, wire::ChannelsWanted{2}),
+          seed(8, wire::ChannelsWanted{2, "a cause"}),
           seed(9, offered),
           seed(10, request),
           seed(11, wire::SlotBytes{1, handle}),
           seed(12, wire::Granted{1, 4096}),
           seed(13, wire::Denied{1, StatusCode::kDenied, "no"}),
           seed(14, wire::Slot{1}),
+          seed(16, wire::ChannelsLost{1, "a cause"}),
+          seed(17, missing),
           list};
 }
 
