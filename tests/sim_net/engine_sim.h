@@ -23,7 +23,7 @@ namespace sluice::sim {
 // What is done to the engines, beside delays and the like.
 enum class Fault : std::uint8_t {
   kNone,
-  kChannels,    // Channels fail, at random.
+  kChannels,    // Channels fail, at random; of half the runs no more than are rebuilt.
   kRefusal,     // Channels cannot be made, at random.
   kKill,        // A host is killed.
   kStop,        // A host stops for good.
@@ -57,6 +57,8 @@ class EngineSim {
 
   [[nodiscard]] Fault fault() const { return fault_; }
   [[nodiscard]] std::uint64_t completed() const { return completed_; }
+  // Channels broke, were rebuilt, and no peer was lost.
+  [[nodiscard]] bool healed() const { return healed_; }
 
  private:
   struct Message {
@@ -129,6 +131,8 @@ class EngineSim {
   [[nodiscard]] bool may_fail(std::size_t a, std::size_t b) const;
   void check_end();
   void check_pair(std::size_t from, std::size_t to);
+  void check_rebuilds();
+  [[nodiscard]] bool lost(std::size_t a, std::size_t b) const;
   void violation(const std::string& what);
 
   EngineSimArena& arena_;
@@ -139,6 +143,8 @@ class EngineSim {
   std::size_t victim_ = 0;  // Nodes that the fault is done to.
   std::size_t other_ = 0;
   std::uint64_t fault_after_ = 0;  // Completions.
+  bool few_failures_ = false;      // Of channels: fewer than are rebuilt.
+  bool healed_ = false;
   bool fault_done_ = false;
   bool fault_undone_ = false;
   Nanoseconds undo_at_ = 0;

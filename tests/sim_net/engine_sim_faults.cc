@@ -84,6 +84,20 @@ void EngineSim::maybe_undo_fault() {
   fault_undone_ = true;
 }
 
-// ---- Its life.
+bool EngineSim::lost(std::size_t a, std::size_t b) const {
+  return nodes_[a].pairs[b].lost || nodes_[b].pairs[a].lost;
+}
+
+void EngineSim::check_rebuilds() {
+  if (world_->failures() == 0) return;
+  bool any_lost = false;
+  bool rebuilt = false;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    for (std::size_t j = 0; j < nodes_.size(); ++j) any_lost = any_lost || lost(i, j);
+    if (nodes_[i].gone) continue;
+    rebuilt = rebuilt || nodes_[i].engine->report().find("rebuilt") != std::string::npos;
+  }
+  healed_ = rebuilt && !any_lost;
+}
 
 }  // namespace sluice::sim

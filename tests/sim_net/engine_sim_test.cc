@@ -34,6 +34,7 @@ TEST(EngineSim, EverySeedKeepsWhatMustHold) {
   EngineSimArena arena;
   std::map<Fault, std::uint64_t> faults;
   std::uint64_t completed = 0;
+  std::uint64_t healed = 0;
   for (std::uint64_t seed = first_seed; seed < first_seed + seeds; ++seed) {
     seed_running = seed;
     EngineSim sim(seed, arena);
@@ -42,10 +43,12 @@ TEST(EngineSim, EverySeedKeepsWhatMustHold) {
                               << static_cast<int>(sim.fault()) << ")";
     ++faults[sim.fault()];
     completed += sim.completed();
+    if (sim.healed()) ++healed;
   }
   if (seeds < 500) return;
   EXPECT_EQ(faults.size(), kFaults) << "the seeds must cover every fault";
   EXPECT_GT(completed, 10 * seeds);
+  EXPECT_GT(healed, seeds / 100) << "the seeds must have channels rebuilt";
 }
 
 }  // namespace

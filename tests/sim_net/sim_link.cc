@@ -274,8 +274,11 @@ bool SimLink::take() {
   Posted& chunk = end.at(end.finished);
   if (world_.now() < chunk.due) return false;
   if (end.finished == fail_chunk_) {
-    break_off();
-    return false;
+    fail_chunk_ = kNoChunk;
+    if (world_.may_break()) {
+      break_off();
+      return false;
+    }
   }
   const std::uint64_t on_the_way = end.finished - receiver.finished;
   const bool room = on_the_way < way_.size();

@@ -39,6 +39,7 @@ struct SimOptions {
   std::uint32_t fail_percent = 0;
   std::uint64_t fail_from = 0;
   std::uint64_t fail_to = 0;
+  std::uint32_t most_failures = UINT32_MAX;  // So many in all.
 
   // Control connections.
   Nanoseconds control_delay = 0;

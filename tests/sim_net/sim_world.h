@@ -97,6 +97,9 @@ class SimWorld {
   [[nodiscard]] Nanoseconds soon(Nanoseconds longest);
   void wake(ActorId actor, Nanoseconds time);
   [[nodiscard]] SimActor* find(ActorId actor) const;
+  // A channel is to break: false when as many as may have done so.
+  [[nodiscard]] bool may_break() { return failures_ < options_.most_failures && ++failures_ > 0; }
+  [[nodiscard]] std::uint32_t failures() const { return failures_; }
   // Ports of control listeners.
   [[nodiscard]] bool bind(SimHost host, std::uint16_t port, ActorId actor);
   void unbind(SimHost host, std::uint16_t port) { ports_.erase({host, port}); }
@@ -125,6 +128,7 @@ class SimWorld {
   SimOptions options_;
   ManualClock clock_;
   std::mt19937_64 random_;
+  std::uint32_t failures_ = 0;  // Channels that broke.
   std::uint64_t digest_ = 0;
   std::vector<Host> hosts_;
   std::vector<std::pair<SimHost, SimHost>> cuts_;
