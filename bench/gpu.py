@@ -33,6 +33,7 @@ CHANNELS = (1, 2, 4, 8, 16)
 LARGE = (64 * MIB, 256 * MIB)
 SMALL = (4 << 10, 8 << 10, 16 << 10, 32 << 10)
 ROUNDS = 5
+BLOCKS, BLOCK_BYTES = 10_000, 16 << 10
 MEASURE_LIMIT_S = 460  # For everything; what does not fit is left out and named.
 
 
@@ -166,6 +167,26 @@ class Run:
         self.show("one way p50, us", {size: statistics.median(values)
                                       for size, values in samples.items()})
 
+    def blocks(self, rounds=ROUNDS):
+        """10,000 blocks of 16 KiB, scattered at both ends, beside as many bytes in one piece."""
+        whole = BLOCKS * BLOCK_BYTES
+        scattered = ("--blocks", BLOCKS, "--block-size", BLOCK_BYTES, "--layout", "random")
+        rates = {}
+        for round_number in range(rounds):
+            for op in ("write", "read"):
+                for what, more in (("one piece", ()), ("4 SMs", scattered),
+                                   ("16 SMs", (*scattered, "--set", "gpu_sms=16"))):
+                    name = f"blocks_{op}_{what.replace(' ', '_')}_{round_number}"
+                    for row in self.perf(name, 8, (whole,), "--op", op, "--phase-ms", 300,
+                                         *more).values():
+                        rates.setdefault((op, what), []).append(row["gbytes_per_s"])
+        medians = {key: statistics.median(values) for key, values in rates.items()}
+        self.summary["blocks_gbytes_per_s"] = {
+            f"{op}, {what}": {"median": medians[op, what], "all": values}
+            for (op, what), values in rates.items()}
+        self.show("scattered blocks, GB/s", {f"{op}, {what}": value
+                                             for (op, what), value in medians.items()})
+
     def beside(self):
         """A matrix product on GPU 0 with and without a transfer beside it, in turns."""
         text = self.call("beside.txt",
@@ -233,7 +254,7 @@ def main():
     else:
         steps = {"machine": run.machine, "tests": run.tests, "sanitizer": run.sanitizer,
                  "kernels": run.kernels, "latency": run.latency, "bandwidth": run.bandwidth,
-                 "beside": run.beside, "nccl": run.nccl}
+                 "blocks": run.blocks, "beside": run.beside, "nccl": run.nccl}
     for name, step in steps.items():
         if arguments.only and name not in arguments.only.split(","):
             continue
