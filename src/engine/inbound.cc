@@ -224,7 +224,8 @@ Status Inbound::listen(std::uint32_t count, std::string_view reach, Nanoseconds 
     auto listener = context_.net.listen(context_.device, reach);
     if (!listener.ok()) return listener.status().with_context(fmt::format("recv channel {}", i));
     listeners_.push_back(listener.take());
-    channels_.push_back(std::make_unique<InboundChannel>(context_, peer_, i));
+    channels_.push_back(
+        std::make_unique<InboundChannel>(context_, peer_, wire::channel_name(sets_, i)));
   }
   offered_ = false;
   channels_deadline_ = now + from_ms(context_.options.connect_timeout_ms);

@@ -104,7 +104,7 @@ Status Outbound::connect_channels(Nanoseconds now, std::size_t& steps) {
   if (all) {
     channels_.reserve(made_.size());
     for (std::size_t i = 0; i < made_.size(); ++i) {
-      channels_.emplace_back(context_, std::move(made_[i]), peer_, static_cast<std::uint32_t>(i));
+      channels_.emplace_back(context_, std::move(made_[i]), peer_, wire::channel_name(sets_, i));
     }
     made_.clear();
     connectors_.clear();

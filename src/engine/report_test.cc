@@ -52,6 +52,7 @@ TEST(ReportText, HasEveryChannelWithItsWindow) {
   peer.label = "gpu1 (10.0.0.2:20000)";
   peer.still_for = from_ms(5200);
   peer.sends = 4;
+  peer.recv_rebuilds = 2;
   peer.control = "established, rtt 40 us";
   peer.channels = {sending(16, 1'200'000), receiving(1, 0, 2)};
   peer.channels[0].oldest_for = from_ms(5230);
@@ -62,6 +63,7 @@ TEST(ReportText, HasEveryChannelWithItsWindow) {
         "send channel 0: window 16/16, oldest posted 5.2 s ago, 16 with the Net, the oldest tested "
         "1200000 times",
         "recv channel 1: window 1/16, 2 more announced; established, 7 bytes to read\n",
+        "    channels rebuilt: send 0 times, recv 2 times\n",
         "    control: established, rtt 40 us\n", "means: ", "try: "}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }

@@ -192,6 +192,11 @@ struct Manifest {
   bool decode(ByteReader& in);
 };
 
+// What channel `index` of set number `set` is called in logs and recordings.
+constexpr std::uint32_t channel_name(std::uint32_t set, std::size_t index) {
+  return (set - 1) % 1024 * kMostChannels + static_cast<std::uint32_t>(index);
+}
+
 // How many chunks a message has. `chunk_bytes` > 0.
 constexpr std::uint64_t chunk_count(std::uint64_t message_bytes, std::uint64_t chunk_bytes) {
   return message_bytes / chunk_bytes + (message_bytes % chunk_bytes != 0 ? 1 : 0);

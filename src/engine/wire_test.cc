@@ -58,6 +58,11 @@ TEST(Wire, EveryBodyIsExact) {
   expect_exact(Slot{63});
   expect_exact(Denied{3, StatusCode::kDenied, "no"});
   expect_exact(ChannelsWanted{2});
+  expect_exact(ChannelsLost{1, "why"});
+  Missing missing;
+  missing.count = 2;
+  missing.sequences[1] = 1;
+  expect_exact(missing);
   expect_exact(three_chunks());
   Proof proof;
   proof.limits = {1, 4096, 16, 2, 1000, 1 << 21, "tcp", "me"};
@@ -123,6 +128,25 @@ TEST(Wire, ManifestRefusesChunksOutsideOfItsMessage) {
   manifest = three_chunks();
   manifest.message_bytes = 0;
   EXPECT_FALSE(decodes(encoded(manifest), out));
+}
+
+TEST(Wire, MissingIsAscendingAndBounded) {
+  Missing missing;
+  Missing out;
+  missing.count = 2;
+  missing.sequences = {7, 7};
+  EXPECT_FALSE(decodes(encoded(missing), out));
+  missing.sequences = {7, 8};
+  EXPECT_TRUE(decodes(encoded(missing), out));
+  std::vector<std::byte> many(18 + 8 * (kMostCredits + 1));
+  ByteWriter writer(many);
+  writer.u64(0);
+  writer.u64(0);
+  writer.u16(kMostCredits + 1);
+  for (std::uint64_t i = 0; i <= kMostCredits; ++i) writer.u64(i);
+  EXPECT_FALSE(decodes(many, out));
+  ChannelsLost lost;
+  EXPECT_FALSE(decodes(encoded(ChannelsLost{0, ""}), lost));
 }
 
 TEST(Wire, ChunkCountDoesNotOverflow) {

@@ -194,6 +194,12 @@ Bytes script_of_a_peer() {
   manifest.chunks[1] = {1, 1};
   append(script, wire::FrameType::kManifest, manifest);
   append(script, wire::FrameType::kTooLong, wire::TooLong{2, 1000});
+  append(script, wire::FrameType::kChannelsWanted, wire::ChannelsWanted{2, "they broke"});
+  append(script, wire::FrameType::kChannelsLost, wire::ChannelsLost{1, "they broke"});
+  wire::Missing missing;
+  missing.writes = missing.reads = 1;
+  missing.count = 1;
+  append(script, wire::FrameType::kMissing, missing);
   wire::Request request;
   request.slot = 1;
   request.operation = wire::Operation::kNotify;
