@@ -230,7 +230,8 @@ struct ChannelsOffered {
   bool decode(ByteReader& in);  // The handles point into the frame.
 };
 
-// The receiver has given up the channels of the sender's ChannelsWanted number `set`, counted from 1.
+// Why those before were given up; "" of the first.
+std::string_view reason{};
 struct ChannelsLost {
   std::uint32_t set = 0;
   std::string_view reason;
