@@ -230,8 +230,7 @@ struct ChannelsOffered {
   bool decode(ByteReader& in);  // The handles point into the frame.
 };
 
-// Why those before were given up; "" of the first.
-std::string_view reason{};
+// The receiver has given up the channels of the sender's ChannelsWanted number `set`, from 1.
 struct ChannelsLost {
   std::uint32_t set = 0;
   std::string_view reason;
