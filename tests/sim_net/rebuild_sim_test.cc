@@ -227,7 +227,7 @@ class RebuildSim {
 };
 
 TEST(RebuildSim, OneSidedTransfersSurviveTheirChannels) {
-  constexpr std::uint64_t kSeeds = 150;
+  constexpr std::uint64_t kSeeds = 50;
   std::uint64_t rebuilt = 0;
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     RebuildSim sim(seed);
