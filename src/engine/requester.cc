@@ -234,6 +234,12 @@ void Requester::start_waiting(FrameStream& link, const PeerLimits& limits, std::
     const std::uint64_t id = waiting_.front();
     const Transfer& transfer = *context_.transfers.find(id);
     const std::uint64_t payload = transfer.layout->payload.size();
+    const std::uint64_t generation = transfer.layout->remote_generation;
+    if (generation != 0 && generation != limits.generation) {  // Asked for while it was joining.
+      waiting_.pop();
+      context_.transfers.complete(id, 0, stale_export());
+      continue;
+    }
     if (payload > limits.request_bytes) {
       waiting_.pop();
       context_.transfers.complete(
