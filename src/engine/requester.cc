@@ -203,7 +203,10 @@ bool Requester::step_aborting(std::uint16_t slot, Entry& entry, FrameStream& lin
   if (entry.transfer == 0) return worked;
   const Transfer& transfer = *context_.transfers.find(entry.transfer);
   const bool coming = !entry.writes && transfer.finished < transfer.announced;
-  if (transfer.in_net > 0 || coming) return worked;
+  // All of it may have landed, and its notification been told: the target knows.
+  const bool may_be_told = entry.writes && entry.notifies && entry.state == State::kAborting &&
+                           transfer.announced == transfer.chunks && transfer.chunks > 0;
+  if (transfer.in_net > 0 || coming || may_be_told) return worked;
   context_.transfers.complete(std::exchange(entry.transfer, 0), 0, entry.why);
   if (entry.state == State::kAborted) end(entry, {});
   return true;
