@@ -1,4 +1,5 @@
-// usage: engine_sim_test [--seed=N] [--seeds=N] [--log=LEVEL]   one seed, or the first N (500)
+// usage: engine_sim_test [--seed=N] [--from=N] [--seeds=N] [--log=LEVEL]
+// One seed, or some: 500 from 1 on.
 #include "tests/sim_net/engine_sim.h"
 
 #include <gtest/gtest.h>
@@ -59,13 +60,15 @@ int main(int argc, char** argv) {
     if (argument.starts_with("--seed=")) {
       sluice::sim::first_seed = std::strtoull(argv[i] + 7, nullptr, 10);
       sluice::sim::seeds = 1;
+    } else if (argument.starts_with("--from=")) {
+      sluice::sim::first_seed = std::strtoull(argv[i] + 7, nullptr, 10);
     } else if (argument.starts_with("--seeds=")) {
       sluice::sim::seeds = std::strtoull(argv[i] + 8, nullptr, 10);
     } else if (argument.starts_with("--log=")) {
       const auto parsed = sluice::parse_log_level(argument.substr(6));
       if (parsed.ok()) level = *parsed;
     } else {
-      std::fprintf(stderr, "usage: %s [--seed=N] [--seeds=N] [--log=LEVEL]\n", argv[0]);
+      std::fprintf(stderr, "usage: %s [--seed=N] [--from=N] [--seeds=N] [--log=LEVEL]\n", argv[0]);
       return 2;
     }
   }
