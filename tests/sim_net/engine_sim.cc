@@ -36,7 +36,8 @@ EngineSim::EngineSim(std::uint64_t seed, EngineSimArena& arena)
     : arena_(arena),
       random_(seed),
       fault_(draw(5) < 2 ? Fault::kNone : static_cast<Fault>(draw(kFaults))),
-      crowd_(draw(16) == 0) {
+      crowd_(draw(16) == 0),
+      scale_(draw(4) == 0 ? 1 : 8) {
   SimOptions options = draw_options(random_());
   if (fault_ == Fault::kChannels) {
     options.fail_percent = static_cast<std::uint32_t>(10 + draw(60));
@@ -68,7 +69,7 @@ EngineSim::~EngineSim() {
 Options EngineSim::engine_options(std::size_t index) {
   Options options;
   options.name = fmt::format("e{}", index);
-  options.chunk_bytes = draw(2) == 0 ? 512 << 10 : (4 << 10) + draw(1 << 20);
+  options.chunk_bytes = (draw(2) == 0 ? 512 << 10 : (4 << 10) + draw(1 << 20)) / scale_;
   options.window = draw(2) == 0 ? 16 : 1 + static_cast<std::uint32_t>(draw(16));
   options.small_bytes = draw(3) == 0 ? 0 : draw(40 << 10);
   options.gpu_staging_bytes = draw(2) == 0 ? 4 << 20 : 64 << 10;
@@ -135,9 +136,9 @@ std::size_t EngineSim::draw_size() {
       return draw(20 << 10);
     case 5:
     case 6:
-      return draw(600 << 10);
+      return draw(600 << 10) / scale_;
     default:
-      return draw(3 << 20);
+      return draw(3 << 20) / scale_;
   }
 }
 

@@ -75,6 +75,18 @@ class EngineSim {
 
   [[nodiscard]] Fault fault() const { return fault_; }
   [[nodiscard]] std::uint64_t completed() const { return completed_; }
+  // How one-sided transfers ended.
+  struct Tally {
+    std::uint64_t written = 0;
+    std::uint64_t read = 0;
+    std::uint64_t told = 0;
+    std::uint64_t cancelled = 0;
+    std::uint64_t late = 0;
+    std::uint64_t refused = 0;
+
+    void operator+=(const Tally& other);
+  };
+  [[nodiscard]] const Tally& tally() const { return tally_; }
 
  private:
   struct Message {
@@ -231,6 +243,7 @@ class EngineSim {
   void take_notification(std::size_t index, const Notification& notification);
   Reach* told_reach(std::size_t index, const Notification& notification);
   void complete_reach(Node& node, Reach& reach, const Completion& completion);
+  void count(const Reach& reach);
   void check_status(const Reach& reach, const Completion& completion);
   void check_data(const Reach& reach, const std::string& when);
   void check_reach_at_end(Reach& reach);
@@ -270,6 +283,7 @@ class EngineSim {
   std::vector<std::unique_ptr<Engine>> killed_;      // Of hosts that were started anew.
   std::vector<Node> nodes_;
   const bool crowd_;                      // Very many one-sided transfers for small tables.
+  const std::size_t scale_;               // What is long is so many times shorter, and chunks are.
   std::size_t message_budget_ = 6 << 20;  // Bytes.
   std::size_t reach_budget_ = 5 << 20;
   std::size_t victim_ = 0;  // Nodes that the fault is done to.
@@ -280,6 +294,7 @@ class EngineSim {
   Nanoseconds undo_at_ = 0;
   Nanoseconds started_ = 0;
   std::uint64_t completed_ = 0;
+  Tally tally_;
   std::uint64_t asked_ = 0;
   std::uint64_t turns_ = 0;
   bool releasing_ = false;  // Nothing more is asked for.

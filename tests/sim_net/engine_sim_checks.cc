@@ -143,6 +143,29 @@ void EngineSim::check_status(const Reach& reach, const Completion& completion) {
   if (strange || !may_fail(reach.initiator, reach.target, reach.life)) wrong("ended");
 }
 
+void EngineSim::Tally::operator+=(const Tally& other) {
+  written += other.written;
+  read += other.read;
+  told += other.told;
+  cancelled += other.cancelled;
+  late += other.late;
+  refused += other.refused;
+}
+
+void EngineSim::count(const Reach& reach) {
+  const StatusCode code = reach.status.code();
+  if (code == StatusCode::kOk) {
+    if (reach.op == Op::kWrite) ++tally_.written;
+    if (reach.op == Op::kRead) ++tally_.read;
+  } else if (code == StatusCode::kCancelled) {
+    ++tally_.cancelled;
+  } else if (code == reach.refusal) {
+    ++tally_.refused;
+  } else if (code == StatusCode::kTimedOut && reach.deadline != 0) {
+    ++tally_.late;
+  }
+}
+
 void EngineSim::complete_reach(Node& node, Reach& reach, const Completion& completion) {
   if (reach.complete) {
     violation(name_of(reach) + ": completed twice");
@@ -153,6 +176,7 @@ void EngineSim::complete_reach(Node& node, Reach& reach, const Completion& compl
   --node.incomplete;
   ++completed_;
   check_status(reach, completion);
+  count(reach);
   if (reach.op == Op::kNotify) return;
   if (completion.status.ok()) check_data(reach, "when complete");
   if (reach.op == Op::kWrite) {

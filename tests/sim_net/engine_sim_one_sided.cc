@@ -341,6 +341,7 @@ void EngineSim::take_notification(std::size_t index, const Notification& notific
     violation(name_of(*reach) + ": told something else");
   }
   reach->told = true;
+  ++tally_.told;
   check_data(*reach, "when told");
   if (!reach->complete || reach->status.ok()) return;
   if (!may_fail(reach->initiator, reach->target, reach->life)) {
