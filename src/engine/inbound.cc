@@ -352,14 +352,10 @@ bool Inbound::drained() const {
                                        [](const auto& channel) { return channel->drained(); });
 }
 
-bool Inbound::failed() const {
-  return std::any_of(channels_.begin(), channels_.end(),
-                     [](const auto& channel) { return channel->failed(); });
-}
-
-bool Inbound::idle() const {
-  return small_.empty() && std::all_of(channels_.begin(), channels_.end(),
-                                       [](const auto& channel) { return channel->idle(); });
+bool Inbound::settled() const {
+  return small_.empty() && std::all_of(channels_.begin(), channels_.end(), [](const auto& channel) {
+           return channel->idle() || (channel->failed() && channel->drained());
+         });
 }
 
 }  // namespace sluice
