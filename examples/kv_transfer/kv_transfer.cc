@@ -1,11 +1,11 @@
 // Moves a paged KV cache between two processes as a prefill and a decode instance of an inference
-// server do: the prefill side computes the blocks of a request and names them; the decode side pulls
-// them into free blocks of its own cache, all layers in one read; the notification of that read
-// tells the prefill side, whose engine works on a thread of its own, that it may free them.
+// server do: the prefill side computes the blocks of a request and names them; the decode side
+// pulls them into free blocks of its own cache, all layers in one read; the notification of that
+// read tells the prefill side, whose engine works on a thread of its own, that it may free them.
 //
-//   kv_transfer                          both, as two processes on loopback
-//   kv_transfer prefill ADDRESS_FILE     writes its address to the file, and waits for a decode side
-//   kv_transfer decode ADDRESS           the text in that file; holds a secret
+//   kv_transfer                        both, as two processes on loopback
+//   kv_transfer prefill ADDRESS_FILE   writes its address to the file, waits for a decode side
+//   kv_transfer decode ADDRESS         the text in that file; holds a secret
 //
 // Settings come from the environment: SLUICE_CHANNELS, SLUICE_NET and others (`sluice settings`).
 #include <sluice/engine.h>

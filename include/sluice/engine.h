@@ -132,7 +132,8 @@ class Engine {
   // them. kNotFound: no such region.
   virtual Result<std::string> export_region(RegionId region, Access access) = 0;
   // kInvalidArgument: not an export, or one of a later version; kNotFound: stale, of an earlier
-  // start of that peer; kWouldBlock: max_remote_regions. Gone with its peer.
+  // start of that peer (of one that is not connected yet, transfers are told so);
+  // kWouldBlock: max_remote_regions. Gone with its peer.
   virtual Result<RemoteRegionId> import_region(PeerId peer, std::string_view bytes) = 0;
   virtual Status forget_region(RemoteRegionId region) = 0;
 

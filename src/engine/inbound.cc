@@ -372,15 +372,10 @@ bool Inbound::drained() const {
                                        [](const auto& channel) { return channel->drained(); });
 }
 
-bool Inbound::failed() const {
-  return lost_ || wanted_anew_ > 0 ||
-         std::any_of(channels_.begin(), channels_.end(),
-                     [](const auto& channel) { return channel->failed(); });
-}
-
-bool Inbound::idle() const {
-  return small_.empty() && std::all_of(channels_.begin(), channels_.end(),
-                                       [](const auto& channel) { return channel->idle(); });
+bool Inbound::settled() const {
+  return small_.empty() && std::all_of(channels_.begin(), channels_.end(), [](const auto& channel) {
+           return channel->idle() || (channel->failed() && channel->drained());
+         });
 }
 
 }  // namespace sluice

@@ -52,11 +52,9 @@ class Inbound {
   // Gives up: channels are aborted; reap() and advance() go on until drained().
   void abort();
   [[nodiscard]] bool drained() const;
-  // Every announced chunk has arrived: what a peer that said Goodbye still owes.
-  [[nodiscard]] bool idle() const;
-
-  // A channel has failed, or all are given up: what was announced for it does not come any more.
-  [[nodiscard]] bool failed() const;
+  // Every announced chunk has arrived, but for those on channels that have failed, which do not
+  // come any more: what a peer that said Goodbye still owes.
+  [[nodiscard]] bool settled() const;
 
   [[nodiscard]] bool busy() const { return in_flight_ > 0; }  // Chunks are in the Net.
   [[nodiscard]] std::uint64_t bytes_in_net() const;           // Roughly.

@@ -34,6 +34,7 @@ void Layout::clear() {
   own_list.clear();
   next = {};
   payload.clear();
+  remote_generation = 0;
   remote_regions = 0;
   remote_list_bytes = 0;
   notification_bytes = 0;

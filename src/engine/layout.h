@@ -35,6 +35,7 @@ struct Layout {
 
   // At the initiator: what the Request says.
   std::vector<std::byte> payload;
+  std::uint64_t remote_generation = 0;  // Of the target that exported them; 0: none is named.
   std::uint16_t remote_regions = 0;
   std::uint32_t remote_list_bytes = 0;
   std::uint32_t notification_bytes = 0;

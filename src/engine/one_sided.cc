@@ -18,8 +18,7 @@ Result<RemoteRegionId> RemoteRegions::add(PeerId peer, std::uint64_t generation,
   auto exported = RegionExport::parse(bytes);
   if (!exported.ok()) return exported.status();
   if (generation != 0 && exported->generation != generation) {
-    return Status(StatusCode::kNotFound,
-                  "a stale export: this peer has been started anew since, or is another");
+    return stale_export();
   }
   const std::uint64_t id = regions_.acquire();
   if (id == 0) {
@@ -89,6 +88,9 @@ Status RemoteRegions::pack(PeerId peer, std::span<const RemoteSlice> slices, Acc
           return {StatusCode::kInvalidArgument,
                   fmt::format("slices of more than {} regions", wire::kMostRegionsPerRequest)};
         }
+        const std::uint64_t generation = region->exported.generation;
+        if (!used_.empty() && layout.remote_generation != generation) return stale_export();
+        layout.remote_generation = generation;
         used_.push_back(static_cast<std::uint64_t>(last));
         layout.remote_on_host = layout.remote_on_host && region->exported.kind == Memory::kHost;
       }

@@ -17,7 +17,7 @@ class RemoteRegions {
  public:
   explicit RemoteRegions(std::uint32_t most) : regions_(most) {}
 
-  // `generation`: the peer's; 0 while it is not known, and then the peer itself finds out.
+  // `generation`: the peer's; 0 while it is not known, and then transfers find out once it is.
   Result<RemoteRegionId> add(PeerId peer, std::uint64_t generation, std::string_view bytes);
   Status remove(RemoteRegionId region);
   void forget(PeerId peer);  // All of it.

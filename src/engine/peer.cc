@@ -294,7 +294,7 @@ std::size_t Peer::advance(std::uint64_t ticket, Nanoseconds now) {
   if (state_ == State::kFailing) return steps;
   if (state_ == State::kLeaving) {
     steps += outbound_.drain();
-    if (inbound_.failed() || inbound_.idle() || now > leaving_deadline_) fail(goodbye_);
+    if (inbound_.settled() || now > leaving_deadline_) fail(goodbye_);
     return steps;
   }
   if (Status status = advance_one_sided(steps); !status.ok()) {

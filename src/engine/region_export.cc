@@ -68,4 +68,9 @@ Result<RegionExport> RegionExport::parse(std::string_view bytes) {
   return out;
 }
 
+Status stale_export() {
+  return {StatusCode::kNotFound,
+          "a stale export: this peer has been started anew since, or is another"};
+}
+
 }  // namespace sluice

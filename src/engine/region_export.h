@@ -41,6 +41,9 @@ struct RegionExport {
   static Result<RegionExport> parse(std::string_view bytes);
 };
 
+// kNotFound: of another generation than the peer's.
+[[nodiscard]] Status stale_export();
+
 // An export as import_region() keeps it.
 struct RemoteRegion {
   PeerId peer{};

@@ -203,7 +203,10 @@ bool Requester::step_aborting(std::uint16_t slot, Entry& entry, FrameStream& lin
   if (entry.transfer == 0) return worked;
   const Transfer& transfer = *context_.transfers.find(entry.transfer);
   const bool coming = !entry.writes && transfer.finished < transfer.announced;
-  if (transfer.in_net > 0 || coming) return worked;
+  // All of it may have landed, and its notification been told: the target knows.
+  const bool may_be_told = entry.writes && entry.notifies && entry.state == State::kAborting &&
+                           transfer.announced == transfer.chunks && transfer.chunks > 0;
+  if (transfer.in_net > 0 || coming || may_be_told) return worked;
   context_.transfers.complete(std::exchange(entry.transfer, 0), 0, entry.why);
   if (entry.state == State::kAborted) end(entry, {});
   return true;
@@ -234,6 +237,12 @@ void Requester::start_waiting(FrameStream& link, const PeerLimits& limits, std::
     const std::uint64_t id = waiting_.front();
     const Transfer& transfer = *context_.transfers.find(id);
     const std::uint64_t payload = transfer.layout->payload.size();
+    const std::uint64_t generation = transfer.layout->remote_generation;
+    if (generation != 0 && generation != limits.generation) {  // Asked for while it was joining.
+      waiting_.pop();
+      context_.transfers.complete(id, 0, stale_export());
+      continue;
+    }
     if (payload > limits.request_bytes) {
       waiting_.pop();
       context_.transfers.complete(

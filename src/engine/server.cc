@@ -73,8 +73,9 @@ Status Server::on_got(const wire::Slot& got) {
 Status Server::on_abort(const wire::Denied& abort) {
   Entry& entry = entries_[abort.slot];
   if (entry.state != State::kReceiving && entry.state != State::kChecking &&
-      entry.state != State::kGranting && entry.state != State::kLaunching &&
-      entry.state != State::kMoving && entry.state != State::kAnswered) {
+      entry.state != State::kGranting && entry.state != State::kAnswering &&
+      entry.state != State::kLaunching && entry.state != State::kMoving &&
+      entry.state != State::kAnswered) {
     return {};
   }
   SLUICE_LOG(kInfo, "engine", "peer {} slot {} aborted by it: {}: {}", peer_, abort.slot,
@@ -177,7 +178,7 @@ Status Server::resolve(const Entry& entry, Layout& layout) {
 Status Server::begin(Entry& entry, Layout& layout, std::span<const std::byte> data) {
   const wire::Request& request = entry.request;
   if (request.operation == wire::Operation::kWrite && data.size() == request.bytes) {
-    if (layout.on_host()) {
+    if (layout.on_host() || data.empty()) {
       scatter({nullptr, nullptr, &layout, {}, request.bytes}, 0, data);
       entry.state = State::kLanded;
     } else {

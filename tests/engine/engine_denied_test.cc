@@ -71,6 +71,34 @@ TEST(OneSidedDenied, ByThisEndWhatItCanSee) {
             StatusCode::kNotFound);
 }
 
+TEST(OneSidedDenied, AsStaleAlsoWhatWasImportedBeforeThePeerWasThere) {
+  OneSidedPair pair(kBytes);
+  const std::string exported = *pair.b.engine->export_region(pair.remote_region, Access::kWrite);
+  Host anew;
+  const auto joining = pair.a.engine->connect(anew.engine->address());
+  ASSERT_TRUE(joining.ok());
+  const auto imported = pair.a.engine->import_region(*joining, exported);
+  ASSERT_TRUE(imported.ok()) << imported.status().to_string();
+  auto write = [&] {
+    return pair.a.engine->write(*joining, std::vector{pair.at_a(0, kBytes)},
+                                std::vector{RemoteSlice{*imported, 0, kBytes}}, telling("never"));
+  };
+  std::vector<Result<TransferId>> ids{write()};
+  auto drive_both = [&](const std::function<bool()>& condition) {
+    return drive({&pair.a, &anew}, condition);
+  };
+  ASSERT_TRUE(drive_both([&] { return anew.event(PeerEventKind::kConnected) != nullptr; }));
+  ids.push_back(write());
+  for (const auto& id : ids) {
+    ASSERT_TRUE(id.ok()) << id.status().to_string();
+    ASSERT_TRUE(drive_both([&] { return pair.a.finished(*id); }));
+    const Status& status = pair.a.done.at(*id).status;
+    EXPECT_EQ(status.code(), StatusCode::kNotFound) << status.to_string();
+    EXPECT_NE(status.message().find("stale"), std::string_view::npos) << status.to_string();
+  }
+  EXPECT_EQ(anew.hear(), 0u);
+}
+
 TEST(OneSidedDenied, FullTablesSayWouldBlockAndRegionsAreHeld) {
   Options options = loopback_options();
   options.max_transfers = 4;

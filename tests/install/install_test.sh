@@ -34,8 +34,8 @@ done
 
 # The archive holds the objects of every folder: no two may define the same name.
 echo "with every object:"
-"$CXX" -std=c++20 $CXXFLAGS -o "$work/linked" "$examples/ping/ping.cc" -Wl,--whole-archive "${flags[@]}" \
-  -Wl,--no-whole-archive
+"$CXX" -std=c++20 $CXXFLAGS -o "$work/linked" "$examples/ping/ping.cc" \
+  -Wl,--whole-archive "${flags[@]}" -Wl,--no-whole-archive
 "$work/linked"
 
 echo "the plugin for NCCL:"

@@ -22,6 +22,8 @@ bool EngineSim::may_fail(std::size_t a, std::size_t b) const {
     case Fault::kStop:
     case Fault::kClose:
       return fault_done_ && one_is_victim;
+    case Fault::kRestart:
+      return fault_done_ && !fault_undone_ && one_is_victim;
     case Fault::kCut:
     case Fault::kDisconnect:
       return fault_done_ && one_is_victim && (a == other_ || b == other_);
@@ -51,6 +53,7 @@ void EngineSim::do_fault() {
     case Fault::kRefusal:
       break;
     case Fault::kKill:
+    case Fault::kRestart:
       world_->kill(victim.host);
       victim.gone = true;
       std::memset(victim.memory.data(), 0x99, victim.used);
@@ -82,6 +85,40 @@ void EngineSim::maybe_undo_fault() {
   if (fault_ == Fault::kShortStop) world_->resume(nodes_[victim_].host);
   if (fault_ == Fault::kShortCut) world_->heal(nodes_[victim_].host, nodes_[other_].host);
   fault_undone_ = true;
+  if (fault_ == Fault::kRestart) restart_victim();
+}
+
+// Under its name and address, in the same memory. All others connect anew, though they may not have
+// heard yet that it was killed.
+void EngineSim::restart_victim() {
+  Node& victim = nodes_[victim_];
+  killed_.push_back(std::move(victim.engine));
+  victim.exports.swap(stale_exports_);
+  victim.host = world_->restart(victim.host);
+  victim.asks.clear();
+  victim.met.clear();
+  for (Reach& reach : victim.reaches) reach.forgotten = true;
+  victim.incomplete = 0;
+  victim.gone = false;
+  start(victim);
+  victim.pairs[victim_] = {};
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (i == victim_) continue;
+    Pair& to = nodes_[i].pairs[victim_];
+    Pair& from = victim.pairs[i];
+    for (Pair* pair : {&to, &from}) {
+      pair->known = pair->lost = false;
+      pair->sends_asked = pair->messages.size();
+      pair->reaches_asked = 0;
+      pair->reaches_left = draw(8);
+      pair->handles = {};
+    }
+    to.recvs_asked = from.messages.size();
+    from.recvs_asked = to.messages.size();
+    if (!crowd_) plan_messages(i, victim_, draw(3), 20 << 10);
+    if (!crowd_) plan_messages(victim_, i, draw(3), 20 << 10);
+    connect(i, victim_);
+  }
 }
 
 bool EngineSim::lost(std::size_t a, std::size_t b) const {

@@ -1,6 +1,8 @@
-// usage: engine_sim_test [--seed=N] [--seeds=N] [--log=LEVEL]   one seed, or the first N (500)
+// usage: engine_sim_test [--seed=N] [--from=N] [--seeds=N] [--log=LEVEL]
+// One seed, or so many from that one on: the first 500, under the address sanitizer the first 150.
 #include "tests/sim_net/engine_sim.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -19,7 +21,12 @@ namespace sluice::sim {
 namespace {
 
 std::uint64_t first_seed = 1;
-std::uint64_t seeds = 500;
+constexpr std::uint64_t kUsualSeeds = 500;
+#ifdef __SANITIZE_ADDRESS__
+std::uint64_t seeds = 150;  // Several times as slow.
+#else
+std::uint64_t seeds = kUsualSeeds;
+#endif
 volatile std::uint64_t seed_running = 0;
 
 // A failed SLUICE_CHECK ends the process: without the seed nobody could repeat it.
@@ -35,6 +42,7 @@ TEST(EngineSim, EverySeedKeepsWhatMustHold) {
   std::map<Fault, std::uint64_t> faults;
   std::uint64_t completed = 0;
   std::uint64_t healed = 0;
+  EngineSim::Tally tally;
   for (std::uint64_t seed = first_seed; seed < first_seed + seeds; ++seed) {
     seed_running = seed;
     EngineSim sim(seed, arena);
@@ -44,11 +52,23 @@ TEST(EngineSim, EverySeedKeepsWhatMustHold) {
     ++faults[sim.fault()];
     completed += sim.completed();
     if (sim.healed()) ++healed;
+    tally += sim.tally();
   }
-  if (seeds < 500) return;
+  if (seeds < kUsualSeeds) return;
   EXPECT_EQ(faults.size(), kFaults) << "the seeds must cover every fault";
   EXPECT_GT(completed, 10 * seeds);
   EXPECT_GT(healed, seeds / 100) << "the seeds must have channels rebuilt";
+  EXPECT_GT(tally.written, 2 * seeds);
+  EXPECT_GT(tally.read, 2 * seeds);
+  EXPECT_GT(tally.told, seeds);
+  EXPECT_GT(tally.cancelled, seeds / 4);
+  EXPECT_GT(tally.late, seeds / 4);
+  EXPECT_GT(tally.refused, seeds / 4);
+  fmt::print(
+      "schedules {}, transfers {}, of them writes {} reads {} cancelled {} late {} refused {}; "
+      "notifications {}\n",
+      seeds, completed, tally.written, tally.read, tally.cancelled, tally.late, tally.refused,
+      tally.told);
 }
 
 }  // namespace
@@ -62,13 +82,15 @@ int main(int argc, char** argv) {
     if (argument.starts_with("--seed=")) {
       sluice::sim::first_seed = std::strtoull(argv[i] + 7, nullptr, 10);
       sluice::sim::seeds = 1;
+    } else if (argument.starts_with("--from=")) {
+      sluice::sim::first_seed = std::strtoull(argv[i] + 7, nullptr, 10);
     } else if (argument.starts_with("--seeds=")) {
       sluice::sim::seeds = std::strtoull(argv[i] + 8, nullptr, 10);
     } else if (argument.starts_with("--log=")) {
       const auto parsed = sluice::parse_log_level(argument.substr(6));
       if (parsed.ok()) level = *parsed;
     } else {
-      std::fprintf(stderr, "usage: %s [--seed=N] [--seeds=N] [--log=LEVEL]\n", argv[0]);
+      std::fprintf(stderr, "usage: %s [--seed=N] [--from=N] [--seeds=N] [--log=LEVEL]\n", argv[0]);
       return 2;
     }
   }

@@ -67,7 +67,7 @@ class RebuildSim {
       parts.net = std::make_unique<SimNet>(world_, side.host);
       parts.control = std::make_unique<SimControlNet>(world_, side.host);
       parts.gpu = std::make_unique<SimGpu>(world_, side.host);
-      parts.advertise_host = SimWorld::address(side.host);
+      parts.advertise_host = world_.address(side.host);
       parts.channels = 1 + static_cast<std::uint32_t>(draw(3));
       side.engine = make_engine(std::move(parts)).take();
       side.region = *side.engine->register_memory(side.memory.data(), side.memory.size(),

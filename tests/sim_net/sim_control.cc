@@ -31,7 +31,7 @@ class SimControlNet::Stream final : public ByteStream {
   [[nodiscard]] Status failure() const override { return pipe_->failure(side_); }
   void set_reading(bool on) override { pipe_->set_reading(side_, on); }
   [[nodiscard]] std::string local_host() const override {
-    return SimWorld::address(pipe_->host(side_));
+    return control_.world_.address(pipe_->host(side_));
   }
   [[nodiscard]] std::string remote() const override {
     return pipe_->name_of(SimPipe::other(side_));
@@ -53,7 +53,7 @@ SimControlNet::~SimControlNet() {
 
 Status SimControlNet::listen(std::string_view host, std::uint16_t port) {
   SLUICE_CHECK(backlog_ == nullptr, "listens on port {} already", port_);
-  if (!host.empty() && host != SimWorld::address(host_)) {
+  if (!host.empty() && host != world_.address(host_)) {
     return Status(StatusCode::kNotFound, fmt::format("{} is not an address of this host", host));
   }
   backlog_ = std::make_unique<SimBacklog>(world_);

@@ -44,7 +44,7 @@ SimPipe::SimPipe(SimWorld& world, SimHost from, std::uint16_t from_port, SimHost
 }
 
 std::string SimPipe::name_of(Side side) const {
-  return fmt::format("{}:{}", SimWorld::address(ends_[side].host), ends_[side].port);
+  return fmt::format("{}:{}", world_.address(ends_[side].host), ends_[side].port);
 }
 
 std::size_t SimPipe::room_towards(const End& end) const {

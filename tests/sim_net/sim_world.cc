@@ -49,16 +49,24 @@ SimWorld::~SimWorld() { SLUICE_CHECK(actors_alive_ == 0, "{} parts outlive it", 
 SimHost SimWorld::add_host() {
   SLUICE_CHECK(hosts_.size() < 250, "hosts {}", hosts_.size());
   hosts_.emplace_back();
+  hosts_.back().number = static_cast<std::uint32_t>(hosts_.size());
   return static_cast<SimHost>(hosts_.size() - 1);
 }
 
-std::string SimWorld::address(SimHost host) {
-  return fmt::format("10.0.0.{}", static_cast<std::uint32_t>(host) + 1);
+SimHost SimWorld::restart(SimHost killed) {
+  SLUICE_CHECK(!alive(killed), "host {} is alive", address(killed));
+  const SimHost anew = add_host();
+  at(anew).number = at(killed).number;
+  return anew;
+}
+
+std::string SimWorld::address(SimHost host) const {
+  return fmt::format("10.0.0.{}", at(host).number);
 }
 
 Result<SimHost> SimWorld::find_host(std::string_view address) const {
-  for (std::uint32_t i = 0; i < hosts_.size(); ++i) {
-    if (SimWorld::address(static_cast<SimHost>(i)) == address) return static_cast<SimHost>(i);
+  for (std::size_t i = hosts_.size(); i-- > 0;) {
+    if (this->address(static_cast<SimHost>(i)) == address) return static_cast<SimHost>(i);
   }
   return Status(StatusCode::kNotFound, fmt::format("no simulated host {}", address));
 }

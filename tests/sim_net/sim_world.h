@@ -57,8 +57,10 @@ class SimWorld {
   SimWorld& operator=(const SimWorld&) = delete;
 
   SimHost add_host();
-  [[nodiscard]] static std::string address(SimHost host);  // "10.0.0.1" for the first.
-  // kNotFound: no such host.
+  // A host that takes over the address of a killed one: started anew.
+  SimHost restart(SimHost killed);
+  [[nodiscard]] std::string address(SimHost host) const;  // "10.0.0.1" for the first.
+  // The last one with that address. kNotFound: no such host.
   [[nodiscard]] Result<SimHost> find_host(std::string_view address) const;
 
   // What happens to hosts.
@@ -115,6 +117,7 @@ class SimWorld {
   struct Host {
     bool alive = true;
     bool stopped = false;
+    std::uint32_t number = 0;  // In its address.
   };
   static bool later(const Event& a, const Event& b);
   [[nodiscard]] const Host& at(SimHost host) const {

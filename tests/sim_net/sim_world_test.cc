@@ -59,7 +59,7 @@ TEST(SimWorld, HostsAreFoundByAddress) {
   SimWorld world({});
   world.add_host();
   const SimHost second = world.add_host();
-  EXPECT_EQ(SimWorld::address(second), "10.0.0.2");
+  EXPECT_EQ(world.address(second), "10.0.0.2");
   ASSERT_TRUE(world.find_host("10.0.0.2").ok());
   EXPECT_EQ(*world.find_host("10.0.0.2"), second);
   EXPECT_EQ(world.find_host("10.0.0.3").status().code(), StatusCode::kNotFound);
