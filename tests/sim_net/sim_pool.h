@@ -12,7 +12,7 @@
 
 namespace sluice::sim {
 
-// What a page holds once it holds nothing any more: an unpack that comes after the consume copies this.
+// What a page holds once it is given back: an unpack that comes after the consume copies this.
 inline constexpr std::byte kPoison{0xdb};
 // What the GPUDirect-TCPX plugin has room for.
 inline constexpr std::size_t kMostFragments = 2048;
