@@ -33,6 +33,7 @@ CHANNELS = (1, 2, 4, 8, 16)
 LARGE = (64 * MIB, 256 * MIB)
 SMALL = (4 << 10, 8 << 10, 16 << 10, 32 << 10)
 ROUNDS = 5
+BLOCKS, BLOCK_BYTES = 10_000, 16 << 10
 MEASURE_LIMIT_S = 460  # For everything; what does not fit is left out and named.
 
 
@@ -114,13 +115,13 @@ class Run:
         self.call("bench_gpu.txt", [self.programs / "bench_gpu", "0", self.out / "bench_gpu.jsonl"],
                   150)
 
-    def perf(self, name, channels, sizes, *more):
+    def perf(self, name, channels, sizes, *more, **options):
         """Rows by size of one `sluice perf local`."""
         report = self.out / f"{name}.json"
         text = self.call(f"{name}.txt",
                          [self.programs / "sluice", "perf", "local", *self.ends, "--channels",
                           channels, "--size", ",".join(map(str, sizes)), "--json", report, *more],
-                         90)
+                         90, **options)
         if text is None:
             return {}
         rows = json.loads(report.read_text())["results"]
@@ -165,6 +166,50 @@ class Run:
                                           for size, values in samples.items()}
         self.show("one way p50, us", {size: statistics.median(values)
                                       for size, values in samples.items()})
+
+    def blocks(self, rounds=ROUNDS):
+        """10,000 blocks of 16 KiB, scattered at both ends, beside as many bytes in one piece."""
+        whole = BLOCKS * BLOCK_BYTES
+        scattered = ("--blocks", BLOCKS, "--block-size", BLOCK_BYTES, "--layout", "random")
+        rates = {}
+        for round_number in range(rounds):
+            for op in ("write", "read"):
+                for what, more in (("one piece", ()), ("4 SMs", scattered),
+                                   ("16 SMs", (*scattered, "--set", "gpu_sms=16"))):
+                    name = f"blocks_{op}_{what.replace(' ', '_')}_{round_number}"
+                    for row in self.perf(name, 8, (whole,), "--op", op, "--phase-ms", 300,
+                                         *more).values():
+                        rates.setdefault((op, what), []).append(row["gbytes_per_s"])
+        medians = {key: statistics.median(values) for key, values in rates.items()}
+        self.summary["blocks_gbytes_per_s"] = {
+            f"{op}, {what}": {"median": medians[op, what], "all": values}
+            for (op, what), values in rates.items()}
+        self.show("scattered blocks, GB/s", {f"{op}, {what}": value
+                                             for (op, what), value in medians.items()})
+
+    def plugin(self, rounds=ROUNDS):
+        """GPU memory through a plugin that unpacks: libnccl-net-sluice.so, driven by the engine."""
+        env = {**os.environ, "SLUICE_NCCL_DEVICE": "unpack", "NCCL_PROTO": "Simple",
+               "NCCL_ALGO": "Ring", "NCCL_GRAPH_REGISTER": "0", "NCCL_LOCAL_REGISTER": "0",
+               "NCCL_NET_GDR_LEVEL": "SYS", "NCCL_NET_GDR_READ": "0", "NCCL_SOCKET_IFNAME": "lo",
+               "NCCL_DEBUG": "INFO"}
+        net = f"net=plugin:{self.programs / 'libnccl-net-sluice.so'}"
+        scattered = ("--op", "write", "--blocks", 4096, "--block-size", BLOCK_BYTES, "--layout",
+                     "random")
+        rates = {}
+        for round_number in range(rounds):
+            for what, more in (("messages", ()), ("blocks", scattered)):
+                sizes = (64 * MIB,) if more else (4 << 10, MIB, 64 * MIB)
+                name = f"plugin_{what}_{round_number}"
+                for size, row in self.perf(name, 8, sizes, "--phase-ms", 300, "--verify",
+                                           "first" if round_number else "all", "--set", net, *more,
+                                           env=env).items():
+                    rates.setdefault(f"{what} {size}", []).append(row["gbytes_per_s"])
+        self.summary["plugin_gbytes_per_s"] = {
+            key: {"median": statistics.median(values), "all": values}
+            for key, values in rates.items()}
+        self.show("through a plugin that unpacks, GB/s",
+                  {key: statistics.median(values) for key, values in rates.items()})
 
     def beside(self):
         """A matrix product on GPU 0 with and without a transfer beside it, in turns."""
@@ -233,7 +278,7 @@ def main():
     else:
         steps = {"machine": run.machine, "tests": run.tests, "sanitizer": run.sanitizer,
                  "kernels": run.kernels, "latency": run.latency, "bandwidth": run.bandwidth,
-                 "beside": run.beside, "nccl": run.nccl}
+                 "blocks": run.blocks, "plugin": run.plugin, "beside": run.beside, "nccl": run.nccl}
     for name, step in steps.items():
         if arguments.only and name not in arguments.only.split(","):
             continue

@@ -57,7 +57,8 @@ class PluginUnderTest final : public NetUnderTest {
   std::unique_ptr<PluginNet> make() {
     PluginNetOptions options;
     options.plugin = plugin_.file;
-    options.stall_timeout = from_ms(2000);
+    // Long: a machine that stalls must not look like a plugin that does.
+    options.stall_timeout = from_ms(20'000);
     auto net = PluginNet::create(options, clock_);
     SLUICE_CHECK(net.ok(), "{}", net.status().to_string());
     return net.take();

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs sluice, moves it elsewhere, and builds and runs an example against it, found once by
+# Installs sluice, moves it elsewhere, and builds and runs the examples against it, found once by
 # CMake and once by pkg-config.
-#   install_test.sh CMAKE BUILD_FOLDER EXAMPLE_FOLDER      with CXX and CXXFLAGS set
+#   install_test.sh CMAKE BUILD_FOLDER EXAMPLES_FOLDER      with CXX and CXXFLAGS set
 set -euo pipefail
 # shellcheck disable=SC2086  # CXXFLAGS is a list.
-cmake=$1 build=$2 example=$3
+cmake=$1 build=$2 examples=$3
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -18,23 +18,25 @@ if grep -ri fmt "$work"/moved/{include,lib*/cmake,lib*/pkgconfig}; then
 fi
 
 echo "by find_package:"
-"$cmake" -S "$example" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/moved" >/dev/null
-"$cmake" --build "$work/build" >/dev/null
-"$work/build/ping"
+for example in ping kv_transfer; do
+  "$cmake" -S "$examples/$example" -B "$work/$example" -DCMAKE_PREFIX_PATH="$work/moved" >/dev/null
+  "$cmake" --build "$work/$example" >/dev/null
+  "$work/$example/$example"
+done
 
 echo "by pkg-config:"
 pc=$(dirname "$(find "$work/moved" -name sluice.pc)")
 for static in "" --static; do
   read -ra flags <<<"$(PKG_CONFIG_PATH=$pc pkg-config $static --cflags --libs sluice)"
-  "$CXX" -std=c++20 $CXXFLAGS -o "$work/ping" "$example/ping.cc" "${flags[@]}"
-  "$work/ping"
+  "$CXX" -std=c++20 $CXXFLAGS -o "$work/linked" "$examples/ping/ping.cc" "${flags[@]}"
+  "$work/linked"
 done
 
 # The archive holds the objects of every folder: no two may define the same name.
 echo "with every object:"
-"$CXX" -std=c++20 $CXXFLAGS -o "$work/ping" "$example/ping.cc" -Wl,--whole-archive "${flags[@]}" \
-  -Wl,--no-whole-archive
-"$work/ping"
+"$CXX" -std=c++20 $CXXFLAGS -o "$work/linked" "$examples/ping/ping.cc" \
+  -Wl,--whole-archive "${flags[@]}" -Wl,--no-whole-archive
+"$work/linked"
 
 echo "the plugin for NCCL:"
 nm -D --defined-only "$(find "$work/moved" -name libnccl-net-sluice.so)" | grep ncclNetPlugin_v11

@@ -146,7 +146,7 @@ class NcclUnpackTest : public ::testing::TestWithParam<int> {
 };
 
 // v6 knows no device handles: nccl_init_test.
-INSTANTIATE_TEST_SUITE_P(Version, NcclUnpackTest, ::testing::Range(7, kNewest + 1));
+INSTANTIATE_TEST_SUITE_P(Version, NcclUnpackTest, ::testing::ValuesIn(tables_from(7)));
 
 TEST_P(NcclUnpackTest, PropertiesAndHandleSayUnpack) {
   Properties properties;
@@ -264,7 +264,7 @@ TEST_P(NcclUnpackTest, MemoryOfTheGpuIsSentInOrderWithThatOfTheHost) {
     ASSERT_EQ(api->consumed(c.recv_comm, request), ResultCode::kSuccess);
     ++received;
   };
-  for (std::size_t i = 0; i < 120; ++i) {
+  for (std::size_t i = 0; i < 48; ++i) {
     from.push_back(pattern(random() % 7 == 0 ? 0 : random() % (1 << 20), i));
     void* send = nullptr;
     // A full pool, or 32 messages, is no error.

@@ -88,8 +88,7 @@ bool Leader::all_joined() const {
 
 void Leader::admit() {
   while (const auto stranger = hub_.take_stranger()) {
-    auto link = Link::make(hub_, stranger->peer, stranger->name, kMessageBytes);
-    if (link.ok() && (*link)->listen().ok()) guests_.push_back(link.take());
+    guests_.push_back(std::make_unique<Link>(hub_, stranger->peer, stranger->name));
   }
   for (auto guest = guests_.begin(); guest != guests_.end();) {
     const bool speaks = (*guest)->heard();
@@ -119,12 +118,12 @@ void Leader::seat(std::unique_ptr<Link> link) {
   }
   if (!why.empty()) {
     options_.say(fmt::format("{} turned away: {}", link->name(), why));
-    if (link->say_text(encode(Refusal{why})).ok()) (void)hub_.pass(kPass);
+    link->say_last(encode(Refusal{why}));
     return;
   }
   Member& member = members_[join->rank];
   member.engines = join->engines;
-  member.joined = link->listen().ok();
+  member.joined = true;
   member.link = std::move(link);
 }
 
@@ -241,7 +240,6 @@ void Leader::hear_members() {
         continue;
       }
       settle(rank, *outcome);
-      if (members_[rank].joined) (void)link->listen();  // A failure shows below.
     } else if (!link->failure().ok()) {
       lose(rank, std::string(link->failure().message()));
     }
@@ -296,12 +294,11 @@ Result<std::unique_ptr<Link>> reach_leader(const RendezvousOptions& options, Hub
       Result<PeerId> peer{PeerId{}};
       hub.driver().run([&](Engine& engine) { peer = engine.connect(*address); });
       if (!peer.ok()) return peer.status();
-      auto link = Link::make(hub, *peer, host, kMessageBytes);
-      if (!link.ok()) return link.status();
-      while (!(*link)->connected() && (*link)->failure().ok()) {
+      auto link = std::make_unique<Link>(hub, *peer, host);
+      while (!link->connected() && link->failure().ok()) {
         if (Status passed = hub.pass(kPass); !passed.ok()) return passed;
       }
-      status = (*link)->failure();
+      status = link->failure();
       if (status.ok()) return link;
     }
     const bool over = SteadyClock::now() >= end;
@@ -338,8 +335,7 @@ Status follow(const RendezvousOptions& options, std::uint32_t rank, Worker& work
   if (!reached.ok()) return reached.status();
   Link& link = **reached;
   const Join join{rank, static_cast<std::uint32_t>(options.hosts.size()), worker.engines()};
-  Status status = link.listen();
-  if (status.ok()) status = link.say_text(encode(join));
+  Status status = link.say_text(encode(join));
   while (status.ok()) {
     status = (*hub)->pass(kPass);
     for (const Outcome& outcome : worker.take_outcomes()) {
@@ -358,7 +354,6 @@ Status follow(const RendezvousOptions& options, std::uint32_t rank, Worker& work
     const Task* task = std::get_if<Task>(&*message);
     if (task == nullptr) return {StatusCode::kProtocol, "rank 0 said what has no place here"};
     worker.start(*task);
-    status = link.listen();
   }
   return status.with_context("rank 0");
 }

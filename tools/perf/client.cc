@@ -94,9 +94,7 @@ Status Client::start() {
   Result<PeerId> peer{PeerId{}};
   hub_->driver().run([&](Engine& one) { peer = one.connect(options_.address); });
   if (!peer.ok()) return about_server(peer.status());
-  Result<std::unique_ptr<Link>> link = Link::make(*hub_, *peer, options_.server);
-  if (!link.ok()) return about_server(link.status());
-  link_ = link.take();
+  link_ = std::make_unique<Link>(*hub_, *peer, options_.server);
   channels_ = engine.channels;
   while (!link_->connected()) {
     if (!link_->failure().ok()) return about_server(link_->failure());
@@ -107,8 +105,7 @@ Status Client::start() {
 }
 
 Status Client::wait_for_welcome() {
-  Status status = link_->listen();
-  if (status.ok()) status = link_->say(Start{});
+  Status status = link_->say(Start{});
   bool told = false;
   while (status.ok()) {
     const Result<Message> answer = link_->hear(std::chrono::milliseconds(1000));
@@ -252,8 +249,7 @@ Result<Client::RunOutcome> Client::run(const Run& run, bool together) {
 }
 
 Result<Client::RunOutcome> Client::run_agreed(const Run& run, bool together) {
-  Status status = link_->listen();
-  if (status.ok()) status = link_->say(run);
+  Status status = link_->say(run);
   if (!status.ok()) return status;
   const Result<Message> answer = link_->hear(kAnswer);
   if (!answer.ok()) return answer.status();
@@ -315,7 +311,6 @@ Result<Client::RunOutcome> Client::run_one_sided(const Run& run, const std::stri
   outcome.cpu_seconds = options_.cpu_share * (cpu_seconds() - cpu_before);
   outcome.counters = since(counters_before, counters_of(hub_->driver()));
   status = one_sided.check();
-  if (status.ok()) status = link_->listen();
   if (status.ok()) status = link_->say(Finish{});
   if (!status.ok()) return status;
   const Result<Message> last = link_->hear(kAnswer);

@@ -21,6 +21,9 @@ class CallerDriver final : public Driver {
     return engine_->poll(out);
   }
   std::size_t poll_peers(std::span<PeerEvent> out) override { return engine_->poll_peers(out); }
+  std::size_t poll_notifications(std::span<Notification> out) override {
+    return engine_->poll_notifications(out);
+  }
 
  private:
   std::unique_ptr<Engine> engine_;
@@ -35,12 +38,15 @@ class ThreadDriver final : public Driver {
   void run(const std::function<void(Engine&)>& call) override { thread_.run(call); }
 
   std::size_t poll(std::span<Completion> out, std::chrono::microseconds limit) override {
-    // Only a completion ends this wait: peers are looked at no later than this.
-    constexpr std::chrono::microseconds kLongest = std::chrono::milliseconds(5);
+    // Only a completion ends this wait: all else is looked at no later than this.
+    constexpr std::chrono::microseconds kLongest = std::chrono::milliseconds(2);
     return thread_.poll(out, std::min(limit, kLongest));
   }
   std::size_t poll_peers(std::span<PeerEvent> out) override {
     return thread_.poll_peers(out, std::chrono::microseconds(0));
+  }
+  std::size_t poll_notifications(std::span<Notification> out) override {
+    return thread_.poll_notifications(out, std::chrono::microseconds(0));
   }
 
  private:

@@ -24,6 +24,7 @@ class Driver {
   // Completions that are there; with none, waits up to `limit` for something to happen.
   virtual std::size_t poll(std::span<Completion> out, std::chrono::microseconds limit) = 0;
   virtual std::size_t poll_peers(std::span<PeerEvent> out) = 0;
+  virtual std::size_t poll_notifications(std::span<Notification> out) = 0;
 };
 
 enum class Threading { kCaller, kProgressThread };

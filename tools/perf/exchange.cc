@@ -99,12 +99,8 @@ Status Exchange::prepare() {
 
 Status Exchange::go() {
   started_ = Clock::now();
-  while (!sends_.all_through() || !recvs_.all_through() || !listening_) {
+  while (!sends_.all_through() || !recvs_.all_through()) {
     Status status = post(sends_allowed());
-    if (status.ok() && recvs_.all_posted() && !listening_) {
-      listening_ = true;
-      status = link_.listen();
-    }
     if (!status.ok()) return status;
     if (sends_.all_through() && recvs_.all_through()) continue;
 

@@ -32,8 +32,7 @@ class Exchange {
 
   // Posts the receives that there is room for.
   Status prepare();
-  // Moves every message, then (the receives are all posted) lets the link listen. Not OK when the
-  // peer is lost, or nothing has moved for a minute.
+  // Moves every message. Not OK when the peer is lost, or nothing has moved for a minute.
   Status go();
 
   // Received messages whose content was checked, and the first that was wrong: "" if none was.
@@ -79,7 +78,6 @@ class Exchange {
   std::uint64_t checked_ = 0;
   std::string difference_;
   Status status_;
-  bool listening_ = false;
 };
 
 }  // namespace sluice::perf

@@ -62,8 +62,31 @@ Status Hub::pass(std::chrono::microseconds limit) {
   std::array<PeerEvent, 8> events;
   const std::size_t happened = driver_->poll_peers(events);
   for (std::size_t i = 0; i < happened; ++i) on_peer_event(events[i]);
+  if (count == 0) hear();  // Messages can wait until no data is left.
   if (!retired_.empty()) free_retired();
   return {};
+}
+
+void Hub::attach(PeerId peer, Link& link) {
+  links_[peer] = &link;
+  const auto said = unheard_.find(peer);
+  if (said == unheard_.end()) return;
+  for (std::string& text : said->second) link.on_message(std::move(text));
+  unheard_.erase(said);
+}
+
+void Hub::hear() {
+  constexpr std::size_t kMostUnheard = 4;  // One may speak before it is known, not on and on.
+  std::array<Notification, 8> told;
+  const std::size_t count = driver_->poll_notifications(told);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto found = links_.find(told[i].peer);
+    if (found != links_.end()) {
+      found->second->on_message(std::move(told[i].bytes));
+    } else if (auto& said = unheard_[told[i].peer]; said.size() < kMostUnheard) {
+      said.push_back(std::move(told[i].bytes));
+    }
+  }
 }
 
 void Hub::report() {
@@ -81,6 +104,7 @@ void Hub::on_peer_event(const PeerEvent& event) {
     strangers_.push_back(event);
   } else {
     std::erase_if(strangers_, [&](const PeerEvent& one) { return one.peer == event.peer; });
+    unheard_.erase(event.peer);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -60,8 +61,9 @@ class Hub {
   friend class Link;
   Hub(std::unique_ptr<Gpu> gpu, std::unique_ptr<Driver> driver, std::function<bool()> interrupted,
       std::uint32_t share);
-  void attach(PeerId peer, Link* link) { links_[peer] = link; }
+  void attach(PeerId peer, Link& link);
   void detach(PeerId peer) { links_.erase(peer); }
+  void hear();
   void on_peer_event(const PeerEvent& event);
   void free_retired();
   void report();
@@ -74,6 +76,7 @@ class Hub {
   int reported_ = 0;  // Of the reports that were asked for.
   std::deque<PeerEvent> strangers_;
   std::unordered_map<PeerId, Link*> links_;
+  std::unordered_map<PeerId, std::vector<std::string>> unheard_;  // Of peers without a Link yet.
 };
 
 }  // namespace sluice::perf

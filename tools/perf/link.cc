@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
+#include <span>
 #include <utility>
 
 namespace sluice::perf {
@@ -12,20 +12,9 @@ constexpr std::chrono::milliseconds kPass{50};
 
 }  // namespace
 
-Result<std::unique_ptr<Link>> Link::make(Hub& hub, PeerId peer, std::string name,
-                                         std::size_t message_bytes) {
-  Result<Region> region = hub.allocate(2 * message_bytes, Memory::kHost);
-  if (!region.ok()) return region.status();
-  return std::unique_ptr<Link>(new Link(hub, peer, std::move(name), region.take(), message_bytes));
-}
-
-Link::Link(Hub& hub, PeerId peer, std::string name, Region region, std::size_t message_bytes)
-    : hub_(hub),
-      peer_(peer),
-      name_(std::move(name)),
-      region_(std::move(region)),
-      message_bytes_(message_bytes) {
-  hub_.attach(peer_, this);
+Link::Link(Hub& hub, PeerId peer, std::string name)
+    : hub_(hub), peer_(peer), name_(std::move(name)) {
+  hub_.attach(peer_, *this);
 }
 
 Link::~Link() {
@@ -34,7 +23,6 @@ Link::~Link() {
     // A peer that is gone already is gone.
     static_cast<void>(engine.disconnect(peer_));
   });
-  hub_.retire(std::move(region_));
 }
 
 void Link::fail(const Status& status) {
@@ -42,56 +30,38 @@ void Link::fail(const Status& status) {
 }
 
 // Asks the engine until it has room.
-Status Link::transfer(const std::function<Result<TransferId>(Engine&)>& ask,
-                      std::optional<TransferId>& out) {
+Status Link::say_text(std::string_view text) {
   while (failure_.ok()) {
     Result<TransferId> id{TransferId{}};
-    hub_.driver().run([&](Engine& engine) { id = ask(engine); });
-    if (id.ok()) {
-      out = *id;
-      return {};
-    }
-    if (id.status().code() != StatusCode::kWouldBlock) {
-      fail(id.status());
-      break;
+    const bool free = !saying_.has_value();
+    if (free) {
+      hub_.driver().run([&](Engine& engine) {
+        id = engine.notify(peer_, std::as_bytes(std::span(text.data(), text.size())));
+      });
+      if (id.ok()) {
+        saying_ = *id;
+        return {};
+      }
+      if (id.status().code() != StatusCode::kWouldBlock) {
+        fail(id.status());
+        break;
+      }
     }
     if (Status status = hub_.pass(kPass); !status.ok()) return status;
   }
   return failure_;
 }
 
-Status Link::say_text(std::string_view text) {
-  if (text.size() > message_bytes_) {
-    return {StatusCode::kTooLong,
-            fmt::format("a message of {} bytes, {} is the most", text.size(), message_bytes_)};
-  }
-  while (saying_.has_value() && failure_.ok()) {
-    if (Status status = hub_.pass(kPass); !status.ok()) return status;
-  }
-  std::memcpy(region_.buffer.bytes().data(), text.data(), text.size());
-  return transfer(
-      [&](Engine& engine) {
-        return engine.send(peer_, {region_.id, 0, text.size()});
-      },
-      saying_);
-}
+void Link::refuse(std::string_view why) { say_last(encode(Refusal{std::string(why)})); }
 
-void Link::refuse(std::string_view why) {
+void Link::say_last(std::string_view text) {
   constexpr std::chrono::milliseconds kPatience{200};
   const auto end = std::chrono::steady_clock::now() + kPatience;
-  Status status = say(Refusal{std::string(why)});
+  Status status = say_text(text);
   while (status.ok() && saying_.has_value() && failure_.ok() &&
          std::chrono::steady_clock::now() < end) {
     status = hub_.pass(std::chrono::milliseconds(10));
   }
-}
-
-Status Link::listen() {
-  return transfer(
-      [&](Engine& engine) {
-        return engine.recv(peer_, {region_.id, message_bytes_, message_bytes_});
-      },
-      listening_);
 }
 
 Result<Message> Link::hear(std::chrono::milliseconds limit) {
@@ -101,7 +71,7 @@ Result<Message> Link::hear(std::chrono::milliseconds limit) {
 
 Result<std::string> Link::hear_text(std::chrono::milliseconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
-  while (!heard_.has_value()) {
+  while (heard_.empty()) {
     if (!failure_.ok()) return failure_;
     if (std::chrono::steady_clock::now() >= end) {
       return Status(StatusCode::kTimedOut,
@@ -109,23 +79,15 @@ Result<std::string> Link::hear_text(std::chrono::milliseconds limit) {
     }
     if (Status status = hub_.pass(kPass); !status.ok()) return status;
   }
-  const std::span<std::byte> bytes =
-      region_.buffer.bytes().subspan(message_bytes_, static_cast<std::size_t>(*heard_));
-  heard_.reset();
-  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  std::string text = std::move(heard_.front());
+  heard_.pop_front();
+  return text;
 }
 
 void Link::on_completion(const Completion& completion) {
   if (completion.id == saying_) {
     saying_.reset();
     if (!completion.status.ok()) fail(completion.status);
-  } else if (completion.id == listening_) {
-    listening_.reset();
-    if (completion.status.ok()) {
-      heard_ = completion.bytes;
-    } else {
-      fail(completion.status);
-    }
   } else if (on_data_) {
     on_data_(completion);
   }
@@ -137,6 +99,15 @@ void Link::on_peer_event(const PeerEvent& event) {
     name_ = event.name;
   } else {
     fail(event.status);
+  }
+}
+
+void Link::on_message(std::string text) {
+  constexpr std::size_t kMostUnheard = 1024;
+  if (heard_.size() < kMostUnheard) {
+    heard_.push_back(std::move(text));
+  } else {
+    fail({StatusCode::kProtocol, fmt::format("{} messages that nobody asked for", kMostUnheard)});
   }
 }
 

@@ -1,11 +1,11 @@
 // A peer as one end of `sluice perf` knows it: says and hears messages, and hands the completions
-// of a run to whoever runs it. The order of receives is the protocol's, so every hear() is prepared
-// by one listen() at the right place.
+// of a run to whoever runs it. Messages are notifications: they need no memory that the Net takes,
+// and do not mix with the messages that are measured.
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,10 +18,8 @@ namespace sluice::perf {
 
 class Link {
  public:
-  // For a peer that connected, or that we are connecting to.
-  // `message_bytes`: the longest message either way.
-  static Result<std::unique_ptr<Link>> make(Hub& hub, PeerId peer, std::string name,
-                                            std::size_t message_bytes = kMessageBytes);
+  // For a peer that connected, or that we are connecting to. `hub` must outlive this.
+  Link(Hub& hub, PeerId peer, std::string name);
   ~Link();  // Disconnects.
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
@@ -33,12 +31,12 @@ class Link {
   [[nodiscard]] const Status& failure() const { return failure_; }
 
   Status say(const Message& message) { return say_text(encode(message)); }
-  Status say_text(std::string_view text);  // kTooLong: longer than message_bytes.
+  Status say_text(std::string_view text);  // At most Engine::kLongestNotification.
   // Says why there is nothing to be had here, to whoever still listens.
   void refuse(std::string_view why);
-  // Posts the receive of the next message.
-  Status listen();
-  [[nodiscard]] bool heard() const { return heard_.has_value(); }
+  // Waits a moment until the peer has it: what is on the way when a Link ends may be lost.
+  void say_last(std::string_view text);
+  [[nodiscard]] bool heard() const { return !heard_.empty(); }
   // The message, waiting for it up to `limit`. kTimedOut: none came; kProtocol: not a message.
   Result<Message> hear(std::chrono::milliseconds limit);
   Result<std::string> hear_text(std::chrono::milliseconds limit);
@@ -49,22 +47,17 @@ class Link {
   // Called by the hub.
   void on_completion(const Completion& completion);
   void on_peer_event(const PeerEvent& event);
+  void on_message(std::string text);
 
  private:
-  Link(Hub& hub, PeerId peer, std::string name, Region region, std::size_t message_bytes);
   void fail(const Status& status);
-  Status transfer(const std::function<Result<TransferId>(Engine&)>& ask,
-                  std::optional<TransferId>& out);
 
   Hub& hub_;
   PeerId peer_;
   std::string name_;
-  Region region_;  // The message we say, then the one we hear.
-  std::size_t message_bytes_;
   bool connected_ = false;
   std::optional<TransferId> saying_;
-  std::optional<TransferId> listening_;
-  std::optional<std::uint64_t> heard_;  // bytes
+  std::deque<std::string> heard_;
   std::function<void(const Completion&)> on_data_;
   Status failure_;
 };

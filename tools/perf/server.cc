@@ -70,13 +70,8 @@ void Server::admit_strangers() {
   while (guests_.size() < hub_->share()) {
     const auto stranger = hub_->take_stranger();
     if (!stranger.has_value()) return;
-    Result<std::unique_ptr<Link>> link = Link::make(*hub_, stranger->peer, stranger->name);
-    Status status = link.ok() ? (*link)->listen() : link.status();
-    if (status.ok()) {
-      guests_.push_back({link.take(), Clock::now() + options_.patience, false});
-    } else {
-      options_.say(fmt::format("client {}: {}", stranger->name, status.message()));
-    }
+    guests_.push_back({std::make_unique<Link>(*hub_, stranger->peer, stranger->name),
+                       Clock::now() + options_.patience, false});
   }
 }
 
@@ -112,7 +107,7 @@ Status Server::session(Link& link) {
 }
 
 Status Server::serve_runs(Link& link, Tally& tally) {
-  Status status = link.listen();
+  Status status;
   while (status.ok()) {
     const Result<Message> message = link.hear(kIdle);
     // Between two runs, a client may leave.
@@ -153,15 +148,13 @@ Status Server::serve_one_sided(Link& link) {
   });
   if (!exported.ok()) return exported.status();
   const double cpu_before = cpu_seconds();
-  Status status = link.listen();
-  if (status.ok()) status = link.say(Ready{to_hex(*exported)});
+  Status status = link.say(Ready{to_hex(*exported)});
   if (!status.ok()) return status;
   const Result<Message> message = link.hear(kLongestRun);
   if (!message.ok()) return message.status();
   if (!std::holds_alternative<Finish>(*message)) {
     return {StatusCode::kProtocol, "it asked for something else before it had finished"};
   }
-  if (status = link.listen(); !status.ok()) return status;
   return link.say(Done{options_.cpu_share * (cpu_seconds() - cpu_before), 0, ""});
 }
 
