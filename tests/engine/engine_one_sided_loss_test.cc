@@ -164,6 +164,7 @@ TEST(OneSidedLoss, AnInitiatorThatIsKilledLeavesTheRestOfTheMemoryAndItsNewStart
   const RegionId region = here.add(memory);
   const std::string exported = *here.engine->export_region(region, Access::kReadWrite);
   for (std::size_t start = 1; start <= 2; ++start) {
+    here.hear();  // What the one before has told.
     here.heard.clear();
     OtherProcess other([&] { write_and_read(here.engine->address(), exported); });
     ASSERT_TRUE(drive({&here}, [&] { return here.hear() >= 3; }));
