@@ -270,8 +270,12 @@ void Peer::end_of_stream(IoAnswer answer) {
   }
 }
 
+// A connection that takes nothing any more may still hold what the other end said before it went,
+// its Goodbye above all.
 void Peer::note_flush(IoAnswer answer) {
-  if (answer == IoAnswer::kFailed && state_ == State::kReady) end_of_stream(IoAnswer::kFailed);
+  if (answer != IoAnswer::kFailed || state_ != State::kReady) return;
+  while (state_ == State::kReady && !paused_ && link_->fill() == IoAnswer::kSome) handle_frames();
+  end_of_stream(IoAnswer::kFailed);
 }
 
 std::size_t Peer::reap(UnpackBatch& batch, Nanoseconds now) {

@@ -21,7 +21,8 @@ SimPool::SimPool(SimWorld& world) : world_(world) {
                    kMostFragments * options.page_bytes >= options.largest_chunk,
                "a chunk of {} bytes must fit into {} pages of {}", options.largest_chunk, pages,
                options.page_bytes);
-  pool_.assign(pages * options.page_bytes, kPoison);
+  pool_bytes_ = pages * options.page_bytes;
+  pool_ = std::make_unique_for_overwrite<std::byte[]>(pool_bytes_);  // Large, and little is used.
   free_.reserve(pages);
   for (std::uint32_t page = 0; page < pages; ++page) free_.push_back(page);
   waiters_.reserve(1024);
@@ -52,7 +53,7 @@ bool SimPool::place(std::span<const std::byte> bytes, std::vector<Fragment>& fra
     const std::size_t pieces_left = std::min(free_.size(), kMostFragments - fragments.size());
     const std::uint64_t length = piece_length(bytes.size() - done, pieces_left, tiny);
     const std::uint64_t offset = free_.back() * page + world_.draw(page - length + 1);
-    std::memcpy(pool_.data() + offset, bytes.data() + done, length);
+    std::memcpy(pool_.get() + offset, bytes.data() + done, length);
     fragments.push_back({offset, length, done});
     free_.pop_back();
     done += length;
@@ -67,7 +68,7 @@ void SimPool::release(std::vector<Fragment>& fragments) {
   const std::uint64_t page = world_.options().page_bytes;
   for (Fragment& fragment : fragments) {
     const std::uint64_t number = fragment.pool_offset / page;
-    std::memset(pool_.data() + number * page, static_cast<int>(kPoison), page);
+    std::memset(pool_.get() + number * page, static_cast<int>(kPoison), page);
     free_.push_back(static_cast<std::uint32_t>(number));
     fragment = {kPoisonedOffset, kPoisonedOffset, kPoisonedOffset};
   }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -11,7 +12,7 @@
 
 namespace sluice::sim {
 
-// What a page holds when it holds nothing: an unpack that comes after the consume copies this.
+// What a page holds once it is given back: an unpack that comes after the consume copies this.
 inline constexpr std::byte kPoison{0xdb};
 // What the GPUDirect-TCPX plugin has room for.
 inline constexpr std::size_t kMostFragments = 2048;
@@ -26,14 +27,15 @@ class SimPool {
   // Poisons the pages of these fragments and gives them back.
   void release(std::vector<Fragment>& fragments);
 
-  [[nodiscard]] std::span<const std::byte> bytes() const { return pool_; }
+  [[nodiscard]] std::span<const std::byte> bytes() const { return {pool_.get(), pool_bytes_}; }
   [[nodiscard]] std::size_t free_pages() const { return free_.size(); }
 
  private:
   std::uint64_t piece_length(std::uint64_t remaining, std::size_t pieces_left, bool tiny);
 
   SimWorld& world_;
-  std::vector<std::byte> pool_;
+  std::unique_ptr<std::byte[]> pool_;
+  std::size_t pool_bytes_ = 0;
   std::vector<std::uint32_t> free_;
   std::vector<ActorId> waiters_;
 };
