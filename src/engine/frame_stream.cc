@@ -22,7 +22,7 @@ FrameStream::FrameStream(std::unique_ptr<ByteStream> stream, std::size_t largest
       largest_body_(largest_body),
       capacity_(buffer_bytes(largest_body)),
       in_(std::make_unique_for_overwrite<std::byte[]>(capacity_)),
-      out_(std::make_unique_for_overwrite<std::byte[]>(capacity_)),
+      out_(std::make_unique_for_overwrite<std::byte[]>(out_bytes())),
       last_received_(clock.now()),
       last_sent_(last_received_) {}
 
@@ -74,7 +74,7 @@ std::span<std::byte> FrameStream::tail() {
     out_end_ -= out_begin_;
     out_begin_ = 0;
   }
-  return {out_.get() + out_end_, capacity_ - out_end_};
+  return {out_.get() + out_end_, out_bytes() - out_end_};
 }
 
 void FrameStream::finish_frame(std::span<std::byte> space, wire::FrameType type,

@@ -38,8 +38,9 @@ class FrameStream {
   // kBad: a header that no version of the protocol allows, or a body over the largest.
   Next next(Frame& frame);
 
+  // There is always room for one Farewell more, the last frame.
   [[nodiscard]] bool room_for(std::size_t body_bytes) const {
-    return wire::kHeaderBytes + body_bytes <= capacity_ - (out_end_ - out_begin_);
+    return wire::kHeaderBytes + body_bytes + kLastFrame <= out_bytes() - (out_end_ - out_begin_);
   }
   // Reads what has come and forgets it, until there is no more: kNotYet, kEnd or kFailed.
   IoAnswer discard();
@@ -65,6 +66,9 @@ class FrameStream {
   [[nodiscard]] Nanoseconds last_sent() const { return last_sent_; }
 
  private:
+  static constexpr std::size_t kLastFrame = wire::kHeaderBytes + wire::kLongestFarewell;
+
+  [[nodiscard]] std::size_t out_bytes() const { return capacity_ + kLastFrame; }
   std::span<std::byte> tail();
   void note(EventKind kind, wire::FrameType type, std::uint32_t number);
   void finish_frame(std::span<std::byte> space, wire::FrameType type, std::size_t body_bytes);
@@ -72,7 +76,7 @@ class FrameStream {
   std::unique_ptr<ByteStream> stream_;
   const Clock& clock_;
   std::size_t largest_body_;
-  // Both of capacity_ bytes; not cleared, so that an idle connection does not touch their pages.
+  // Of capacity_ and out_bytes() bytes; not cleared, so that an idle connection does not touch their pages.
   std::size_t capacity_;
   std::unique_ptr<std::byte[]> in_;   // [in_begin_, in_end_) is read and not handed out.
   std::unique_ptr<std::byte[]> out_;  // [out_begin_, out_end_) is queued and not sent.

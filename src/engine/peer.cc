@@ -338,9 +338,7 @@ void Peer::fail(const Status& status) {
       SLUICE_LOG(kWarning, "engine", "{}", failure_.message());
     }
     link_->stream().set_reading(false);
-    if (link_->room_for(wire::kLongestReason + 8)) {
-      link_->queue(wire::FrameType::kGoodbye, wire::Farewell{status.code(), status.message()});
-    }
+    link_->queue(wire::FrameType::kGoodbye, wire::Farewell{status.code(), status.message()});
     link_->flush();
   }
   if (lingering_) {

@@ -43,6 +43,7 @@ inline constexpr std::size_t kNonceBytes = 32;
 inline constexpr std::size_t kProofBytes = 32;    // HMAC-SHA-256
 inline constexpr std::size_t kLongestName = 256;  // Of engines and Nets.
 inline constexpr std::size_t kLongestReason = 1024;
+inline constexpr std::size_t kLongestFarewell = 1 + 2 + kLongestReason;
 inline constexpr std::uint32_t kMostChannels = 64;
 // Entries of one frame.
 inline constexpr std::uint32_t kMostCreditsPerFrame = 64;
