@@ -76,7 +76,8 @@ class FrameStream {
   std::unique_ptr<ByteStream> stream_;
   const Clock& clock_;
   std::size_t largest_body_;
-  // Of capacity_ and out_bytes() bytes; not cleared, so that an idle connection does not touch their pages.
+  // Of capacity_ and out_bytes() bytes; not cleared, so that an idle connection does not touch
+  // their pages.
   std::size_t capacity_;
   std::unique_ptr<std::byte[]> in_;   // [in_begin_, in_end_) is read and not handed out.
   std::unique_ptr<std::byte[]> out_;  // [out_begin_, out_end_) is queued and not sent.
