@@ -49,6 +49,13 @@ struct RemoteSlice {  // Part of a region of a peer's.
   std::uint64_t length;  // bytes
 };
 
+// Who goes first among the one-sided transfers with one peer, at both ends. Those of one priority
+// take turns.
+enum class Priority : std::uint8_t {
+  kNormal,
+  kUrgent,  // Whatever waits, waits for it: for the few that somebody waits for.
+};
+
 // What a peer told us with a write, a read or notify().
 struct Notification {
   PeerId peer;
@@ -62,6 +69,7 @@ struct TransferOptions {
   // From the call on; what is not complete by then ends with kTimedOut, as cancel() would end it.
   // 0: none.
   std::chrono::microseconds deadline{0};
+  Priority priority = Priority::kNormal;
 };
 
 struct Completion {
@@ -161,8 +169,9 @@ class Engine {
   // been cancelled. kNotFound: complete already; kUnavailable: a message that has begun.
   virtual Status cancel(TransferId transfer) = 0;
 
-  // What peers have told, as poll(). Those of one peer come in the order of its calls; one of a
-  // transfer that failed does not come. What is not polled holds up the peer's later requests.
+  // What peers have told, as poll(). Those of one peer and one priority come in the order of its
+  // calls; one of a transfer that failed does not come. What is not polled holds up the peer's
+  // later requests.
   virtual std::size_t poll_notifications(std::span<Notification> out) = 0;
 
   // Makes one pass over every connection; returns how many steps were taken (0: idle).

@@ -26,6 +26,7 @@ class OutboundChannel {
 
   [[nodiscard]] bool full() const { return window_.full(); }
   [[nodiscard]] bool empty() const { return window_.empty(); }
+  [[nodiscard]] std::uint32_t in_flight() const { return window_.in_flight(); }  // Chunks.
   // Only when not full(). What the Net does not take, and what is spread, goes through staging.
   PostAnswer post(std::uint64_t transfer, const ChunkPlace& from);
   // Roughly: as if all were as long as the oldest.

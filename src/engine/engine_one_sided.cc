@@ -90,7 +90,7 @@ Result<TransferId> EngineImpl::lay_out(Direction direction, PeerId peer,
   }
   status = layout.check_kinds(local.size(), here);
   if (!status.ok()) return status;
-  return transfers_.add(direction, peer, here, layout);
+  return transfers_.add(direction, peer, here, layout, options.priority);
 }
 
 Status EngineImpl::cancel(TransferId transfer) {

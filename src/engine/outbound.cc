@@ -11,6 +11,14 @@ namespace {
 // Below this a chunk costs more in wake-ups than a second channel brings.
 constexpr std::uint64_t kLeastChunk = 256 << 10;
 
+// A message of up to this is not interrupted by others of its priority.
+constexpr std::uint64_t kTurnBytes = 8 << 20;
+
+// What an urgent chunk finds in front of it on its channel, while such are about: enough to keep
+// the channel busy.
+constexpr std::uint32_t kWindowBesideUrgent = 2;
+constexpr Nanoseconds kUrgentMemory = from_ms(100);
+
 Status protocol_error(std::string message) { return {StatusCode::kProtocol, std::move(message)}; }
 
 wire::Manifest::Of of(Direction direction) {
@@ -30,7 +38,8 @@ Outbound::Outbound(const Context& context, std::uint64_t peer)
     : context_(context),
       peer_(peer),
       waiting_(context.transfers),
-      active_(context.transfers),
+      urgent_{TransferQueue(context.transfers), kTurnBytes},
+      normal_{TransferQueue(context.transfers), kTurnBytes},
       credits_(wire::kMostCredits) {}
 
 Status Outbound::on_credit(const wire::Credit& credit) {
@@ -71,7 +80,7 @@ Status Outbound::progress(FrameStream& link, const PeerLimits& limits, Nanosecon
   Status status = release(steps);
   if (!status.ok()) return status;
   if (!awaits_missing_) start_waiting(link, limits, steps);
-  return state_ == State::kReady ? post_next(link, steps) : Status();
+  return state_ == State::kReady ? post_next(link, now, steps) : Status();
 }
 
 void Outbound::want_channels(FrameStream& link, const PeerLimits& limits) {
@@ -190,7 +199,7 @@ bool Outbound::start(FrameStream& link, const PeerLimits& limits, std::uint64_t 
   } else {
     message.chunk_bytes = chunk_bytes_for(message.length, limits);
     message.chunks = wire::chunk_count(message.length, message.chunk_bytes);
-    active_.push(id);
+    activate(id);
     if (state_ == State::kNone) want_channels(link, limits);
   }
   return true;
@@ -202,7 +211,7 @@ bool Outbound::launch(FrameStream& link, const PeerLimits& limits, std::uint64_t
   Transfer& message = *context_.transfers.find(id);
   message.chunk_bytes = std::min(most, chunk_bytes_for(message.length, limits));
   message.chunks = wire::chunk_count(message.length, message.chunk_bytes);
-  active_.push(id);
+  activate(id);
   if (state_ == State::kNone) want_channels(link, limits);
   return true;
 }
@@ -216,25 +225,54 @@ std::uint64_t Outbound::chunk_bytes_for(std::uint64_t message_bytes,
   return std::min(most, std::max(share, kLeastChunk));
 }
 
-OutboundChannel* Outbound::free_channel() {
-  for (std::size_t tried = 0; tried < channels_.size(); ++tried) {
-    const std::size_t index = (next_channel_ + tried) % channels_.size();
-    if (!channels_[index].full() && (busy_channels_ >> index & 1) == 0) {
-      next_channel_ = index;
-      return &channels_[index];
-    }
-  }
-  return nullptr;
+Outbound::Turns& Outbound::turns_of(const Transfer& message) {
+  return message.priority == Priority::kUrgent ? urgent_ : normal_;
 }
 
-Status Outbound::post_next(FrameStream& link, std::size_t& steps) {
+void Outbound::activate(std::uint64_t id) { turns_of(*context_.transfers.find(id)).queue.push(id); }
+
+void Outbound::recall(std::uint64_t id) {
+  Turns& turns = turns_of(*context_.transfers.find(id));
+  if (turns.queue.front() == id) turns.left = kTurnBytes;
+  turns.queue.remove(id);
+}
+
+// Round robin; an urgent chunk goes where the fewest are before it.
+OutboundChannel* Outbound::free_channel(Priority priority) {
+  const bool urgent = priority == Priority::kUrgent;
+  std::size_t best = channels_.size();
+  for (std::size_t tried = 0; tried < channels_.size(); ++tried) {
+    const std::size_t index = (next_channel_ + tried) % channels_.size();
+    const OutboundChannel& channel = channels_[index];
+    if (channel.full() || (busy_channels_ >> index & 1) != 0) continue;
+    if (!urgent && channel.in_flight() >= normal_window_) continue;
+    if (best == channels_.size() || channel.in_flight() < channels_[best].in_flight()) best = index;
+    if (!urgent) break;
+  }
+  if (best == channels_.size()) return nullptr;
+  next_channel_ = best;
+  return &channels_[best];
+}
+
+Status Outbound::post_next(FrameStream& link, Nanoseconds now, std::size_t& steps) {
   busy_channels_ = 0;
-  while (!active_.empty()) {
-    const std::uint64_t id = active_.front();
+  if (!urgent_.queue.empty()) urgent_until_ = now + kUrgentMemory;
+  normal_window_ = now < urgent_until_ ? kWindowBesideUrgent : UINT32_MAX;
+  Status status = post_turns(urgent_, link, steps);
+  return status.ok() && urgent_.queue.empty() ? post_turns(normal_, link, steps) : status;
+}
+
+Status Outbound::post_turns(Turns& turns, FrameStream& link, std::size_t& steps) {
+  while (!turns.queue.empty()) {
+    const std::uint64_t id = turns.queue.front();
     Transfer& message = *context_.transfers.find(id);
-    Status status = post_message(link, id, message, steps);
+    Status status = post_message(link, id, message, turns.left, steps);
     if (!status.ok()) return status;
-    if (message.announced < message.chunks) return {};  // Windows or the link are full.
+    const bool whole = message.announced == message.chunks;
+    if (!whole && turns.left > 0) return {};  // Windows or the link are full.
+    turns.queue.pop();
+    turns.left = kTurnBytes;
+    if (!whole) turns.queue.push(id);
   }
   return {};
 }
@@ -242,16 +280,17 @@ Status Outbound::post_next(FrameStream& link, std::size_t& steps) {
 // Posts chunks of one message and announces each in the order of posting. Room for the announcement
 // is made sure of first: what is posted must be announced.
 Status Outbound::post_message(FrameStream& link, std::uint64_t id, Transfer& message,
-                              std::size_t& steps) {
+                              std::uint64_t& turn, std::size_t& steps) {
   Status status;
   manifest_.of = of(message.direction);
   manifest_.sequence = message.sequence;
   manifest_.message_bytes = message.length;
   manifest_.chunk_bytes = message.chunk_bytes;
   manifest_.count = 0;
-  while (message.announced < message.chunks && manifest_.count < wire::kMostChunksPerManifest &&
+  while (message.announced < message.chunks && turn > 0 &&
+         manifest_.count < wire::kMostChunksPerManifest &&
          link.room_for(wire::Manifest::body_bytes(manifest_.count + 1))) {
-    OutboundChannel* channel = free_channel();
+    OutboundChannel* channel = free_channel(message.priority);
     if (channel == nullptr) break;
     const std::uint64_t offset = message.announced * message.chunk_bytes;
     const std::uint64_t bytes = std::min(message.chunk_bytes, message.length - offset);
@@ -271,6 +310,7 @@ Status Outbound::post_message(FrameStream& link, std::uint64_t id, Transfer& mes
     }
     manifest_.chunks[manifest_.count++] = {static_cast<std::uint16_t>(next_channel_),
                                            static_cast<std::uint32_t>(message.announced)};
+    turn -= std::min(turn, bytes);
     ++message.announced;
     ++message.in_net;
     ++in_flight_;
@@ -278,7 +318,6 @@ Status Outbound::post_message(FrameStream& link, std::uint64_t id, Transfer& mes
     next_channel_ = (next_channel_ + 1) % channels_.size();
   }
   if (manifest_.count > 0) link.queue(wire::FrameType::kManifest, manifest_);
-  if (message.announced == message.chunks) active_.pop();
   return status;
 }
 

@@ -1,6 +1,7 @@
 // The sending direction of a peer: sends that wait for a credit, the channels, and the messages
 // whose chunks are on their way. The sender alone decides which chunk goes on which channel, and
-// announces it in manifests in the order of posting.
+// announces it in manifests in the order of posting. Urgent messages go first; those of one
+// priority take turns of kTurnBytes, so that a long one does not keep out a short one.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ class Outbound {
               std::uint64_t most);
 
   // No more chunks of it are posted.
-  void recall(std::uint64_t transfer) { active_.remove(transfer); }
+  void recall(std::uint64_t transfer);
   // True: a message that had not begun, and never will.
   bool forget_waiting(std::uint64_t transfer) { return waiting_.remove(transfer); }
 
@@ -78,6 +79,12 @@ class Outbound {
     kAborted,
   };
 
+  // Messages of one priority that have started; the front one is having its chunks posted.
+  struct Turns {
+    TransferQueue queue;
+    std::uint64_t left;  // Bytes of the front one's turn.
+  };
+
   Status connect_channels(Nanoseconds now, std::size_t& steps);
   void want_channels(FrameStream& link, const PeerLimits& limits);
   void want_anew(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
@@ -85,17 +92,25 @@ class Outbound {
   void released(std::uint64_t transfer, bool good);
   void start_waiting(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
   bool start(FrameStream& link, const PeerLimits& limits, std::uint64_t id);
-  Status post_next(FrameStream& link, std::size_t& steps);
-  Status post_message(FrameStream& link, std::uint64_t id, Transfer& message, std::size_t& steps);
-  // The next channel, round robin, with a place in its window; nullptr: none.
-  OutboundChannel* free_channel();
+  void activate(std::uint64_t id);
+  Turns& turns_of(const Transfer& message);
+  Status post_next(FrameStream& link, Nanoseconds now, std::size_t& steps);
+  // Of one priority, until nothing more can be posted.
+  Status post_turns(Turns& turns, FrameStream& link, std::size_t& steps);
+  Status post_message(FrameStream& link, std::uint64_t id, Transfer& message, std::uint64_t& turn,
+                      std::size_t& steps);
+  // The channel for the next chunk, in next_channel_; nullptr: none has a place in its window.
+  OutboundChannel* free_channel(Priority priority);
   [[nodiscard]] std::uint64_t chunk_bytes_for(std::uint64_t message_bytes,
                                               const PeerLimits& limits) const;
 
   const Context& context_;
   const std::uint64_t peer_;
   TransferQueue waiting_;  // No credit yet, or not started.
-  TransferQueue active_;   // Started; the front one is having its chunks posted.
+  Turns urgent_;
+  Turns normal_;
+  Nanoseconds urgent_until_ = 0;     // Until then the others keep windows short.
+  std::uint32_t normal_window_ = 0;  // In this pass.
 
   std::vector<std::uint64_t> credits_;  // A ring of capacities.
   std::uint64_t credits_received_ = 0;

@@ -205,9 +205,9 @@ Status Outbound::on_missing(const wire::Missing& missing) {
 }
 
 void Outbound::send_again(std::uint64_t id) {
-  active_.remove(id);
+  recall(id);
   to_start(*context_.transfers.find(id));
-  active_.push(id);
+  activate(id);
 }
 
 }  // namespace sluice

@@ -9,6 +9,9 @@
 namespace sluice {
 namespace {
 
+constexpr int kKeptSlots = 8;            // For urgent transfers.
+constexpr std::uint64_t kKeptShare = 8;  // And one part in so many of the payload bytes.
+
 Status out_of_order(const char* frame, std::uint16_t slot) {
   return {StatusCode::kProtocol, fmt::format("a {} for slot {}, which awaits none", frame, slot)};
 }
@@ -22,16 +25,19 @@ wire::Operation operation_of(const Transfer& transfer) {
 }  // namespace
 
 Requester::Requester(const Context& context, Outbound& outbound)
-    : context_(context), outbound_(outbound), waiting_(context.transfers) {}
+    : context_(context),
+      outbound_(outbound),
+      waiting_first_(context.transfers),
+      waiting_(context.transfers) {}
 
 void Requester::enqueue(std::uint64_t id) {
-  const Nanoseconds deadline = context_.transfers.find(id)->deadline;
-  if (deadline != 0) next_deadline_ = std::min(next_deadline_, deadline);
-  waiting_.push(id);
+  const Transfer& transfer = *context_.transfers.find(id);
+  if (transfer.deadline != 0) next_deadline_ = std::min(next_deadline_, transfer.deadline);
+  (transfer.priority == Priority::kUrgent ? waiting_first_ : waiting_).push(id);
 }
 
 void Requester::cancel(std::uint64_t id, const Status& why) {
-  if (waiting_.remove(id)) {
+  if (waiting_first_.remove(id) || waiting_.remove(id)) {
     context_.transfers.complete(id, 0, why);
     return;
   }
@@ -51,21 +57,26 @@ void Requester::cancel(std::uint64_t id, const Status& why) {
 void Requester::expire(Nanoseconds now) {
   if (now < next_deadline_) return;
   next_deadline_ = INT64_MAX;
-  const auto late = [&](std::uint64_t id) {
-    const Nanoseconds deadline = context_.transfers.find(id)->deadline;
-    if (deadline == 0) return false;
-    if (now >= deadline) return true;
-    next_deadline_ = std::min(next_deadline_, deadline);
-    return false;
-  };
-  static const Status too_late(StatusCode::kTimedOut, "its deadline has passed");
   for (const Entry& entry : entries_) {
-    if (entry.transfer != 0 && late(entry.transfer)) cancel(entry.transfer, too_late);
+    if (entry.transfer != 0) expire(now, entry.transfer);
   }
-  for (std::uint64_t id = waiting_.front(); id != 0;) {
-    const std::uint64_t next = context_.transfers.find(id)->next;
-    if (late(id)) cancel(id, too_late);
-    id = next;
+  for (const TransferQueue* waiting : {&waiting_first_, &waiting_}) {
+    for (std::uint64_t id = waiting->front(); id != 0;) {
+      const std::uint64_t next = context_.transfers.find(id)->next;
+      expire(now, id);
+      id = next;
+    }
+  }
+}
+
+void Requester::expire(Nanoseconds now, std::uint64_t id) {
+  static const Status too_late(StatusCode::kTimedOut, "its deadline has passed");
+  const Nanoseconds deadline = context_.transfers.find(id)->deadline;
+  if (deadline == 0) return;
+  if (now >= deadline) {
+    cancel(id, too_late);
+  } else {
+    next_deadline_ = std::min(next_deadline_, deadline);
   }
 }
 
@@ -155,10 +166,17 @@ Requester::Reading Requester::reading(std::uint64_t slot) {
 
 void Requester::advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps) {
   if (next_deadline_ != INT64_MAX) expire(context_.clock.now());
-  for (std::uint64_t left = used_; left != 0; left &= left - 1) {
+  // While an urgent one waits for room in the control connection, no other takes it.
+  if (!advance(waiting_first_, used_ & urgent_, link, limits, steps)) return;
+  advance(waiting_, used_ & ~urgent_, link, limits, steps);
+}
+
+bool Requester::advance(TransferQueue& waiting, std::uint64_t slots, FrameStream& link,
+                        const PeerLimits& limits, std::size_t& steps) {
+  for (std::uint64_t left = slots; left != 0; left &= left - 1) {
     if (step(static_cast<std::uint16_t>(std::countr_zero(left)), link, limits)) ++steps;
   }
-  start_waiting(link, limits, steps);
+  return start_waiting(waiting, link, limits, steps);
 }
 
 // False: nothing to do, or the control connection is full.
@@ -232,19 +250,27 @@ bool Requester::send_part(std::uint16_t slot, FrameStream& link) {
   return true;
 }
 
-void Requester::start_waiting(FrameStream& link, const PeerLimits& limits, std::size_t& steps) {
-  while (!waiting_.empty() && ~used_ != 0) {
-    const std::uint64_t id = waiting_.front();
+bool Requester::room_for(std::uint64_t payload, const PeerLimits& limits, bool kept) const {
+  const int slots = static_cast<int>(wire::kMostSlots) - (kept ? 0 : kKeptSlots);
+  const std::uint64_t most = limits.request_bytes - (kept ? 0 : limits.request_bytes / kKeptShare);
+  // Alone, one may be as long as the target takes.
+  return std::popcount(used_) < slots && (held_ + payload <= most || held_ == 0);
+}
+
+bool Requester::start_waiting(TransferQueue& waiting, FrameStream& link, const PeerLimits& limits,
+                              std::size_t& steps) {
+  while (!waiting.empty()) {
+    const std::uint64_t id = waiting.front();
     const Transfer& transfer = *context_.transfers.find(id);
     const std::uint64_t payload = transfer.layout->payload.size();
     const std::uint64_t generation = transfer.layout->remote_generation;
     if (generation != 0 && generation != limits.generation) {  // Asked for while it was joining.
-      waiting_.pop();
+      waiting.pop();
       context_.transfers.complete(id, 0, stale_export());
       continue;
     }
     if (payload > limits.request_bytes) {
-      waiting_.pop();
+      waiting.pop();
       context_.transfers.complete(
           id, 0,
           {StatusCode::kInvalidArgument,
@@ -253,10 +279,12 @@ void Requester::start_waiting(FrameStream& link, const PeerLimits& limits, std::
                        payload, limits.request_bytes)});
       continue;
     }
-    if (held_ + payload > limits.request_bytes) return;
-    if (!start(link, limits, id, static_cast<std::uint16_t>(std::countr_one(used_)))) return;
+    if (!room_for(payload, limits, transfer.priority == Priority::kUrgent)) return true;
+    if (!start(link, limits, id, static_cast<std::uint16_t>(std::countr_one(used_)))) return false;
+    waiting.pop();
     ++steps;
   }
+  return true;
 }
 
 std::uint64_t Requester::small_bytes(const PeerLimits& limits) const {
@@ -287,6 +315,7 @@ bool Requester::start(FrameStream& link, const PeerLimits& limits, std::uint64_t
   Transfer& transfer = *context_.transfers.find(id);
   const Layout& layout = *transfer.layout;
   const bool writes = transfer.direction == Direction::kWrite;
+  const bool urgent = transfer.priority == Priority::kUrgent;
   const bool empty = transfer.length == 0;
   const bool small = empty || (transfer.length <= small_bytes(limits) && transfer.on_host);
   wire::Request request;
@@ -295,9 +324,9 @@ bool Requester::start(FrameStream& link, const PeerLimits& limits, std::uint64_t
   const bool data = request.operation == wire::Operation::kWrite && small &&
                     (empty || layout.remote_on_host) &&
                     layout.payload.size() <= wire::kMostInlinePayload;
-  request.flags = static_cast<std::uint8_t>((layout.notifies ? wire::Request::kNotifies : 0) |
-                                            (data ? wire::Request::kCarriesData : 0) |
-                                            (!writes && small ? wire::Request::kTakesData : 0));
+  request.flags = static_cast<std::uint8_t>(
+      (layout.notifies ? wire::Request::kNotifies : 0) | (data ? wire::Request::kCarriesData : 0) |
+      (!writes && small ? wire::Request::kTakesData : 0) | (urgent ? wire::Request::kUrgent : 0));
   request.bytes = transfer.length;
   request.chunk_bytes = writes ? 0 : context_.chunk_bytes;
   request.regions = layout.remote_regions;
@@ -306,7 +335,6 @@ bool Requester::start(FrameStream& link, const PeerLimits& limits, std::uint64_t
   const std::size_t first = std::min(layout.payload.size(), wire::kMostPartBytes);
   request.payload = std::span(layout.payload).first(first);
   if (!link.room_for(wire::Request::kFixedBytes + first + request.data_bytes())) return false;
-  waiting_.pop();
   if (data) {
     link.queue(wire::FrameType::kRequest, RequestWithData{request, transfer});
   } else {
@@ -323,6 +351,7 @@ bool Requester::start(FrameStream& link, const PeerLimits& limits, std::uint64_t
   entry.payload_bytes = layout.payload.size();
   entry.sent = first;
   used_ |= 1ull << slot;
+  if (urgent) urgent_ |= 1ull << slot;
   held_ += layout.payload.size();
   return true;
 }
@@ -343,6 +372,7 @@ void Requester::end(Entry& entry, const Status& status) {
 void Requester::free(Entry& entry) {
   held_ -= entry.payload_bytes;
   used_ &= ~(1ull << (&entry - entries_.data()));
+  urgent_ &= used_;
   entry = {};
 }
 

@@ -8,7 +8,10 @@
 //   sending to moving --Abort--> aborting --Aborted--> aborted --> free        cancelled
 //
 // An Abort and the target's last word may cross: whichever of its words comes, it is the last.
-// A slot whose transfer notifies is not free before Released. One thread.
+// A slot whose transfer notifies is not free before Released.
+//
+// Urgent transfers go before the others, and some slots and some of what the target holds for us
+// are kept for them. One thread.
 #pragma once
 
 #include <array>
@@ -82,11 +85,18 @@ class Requester {
     bool abort_told = false;  // The Abort is out.
   };
 
-  void start_waiting(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
+  // The slots of one priority, then those that wait for one. False: the control connection is full.
+  bool advance(TransferQueue& waiting, std::uint64_t slots, FrameStream& link,
+               const PeerLimits& limits, std::size_t& steps);
+  bool start_waiting(TransferQueue& waiting, FrameStream& link, const PeerLimits& limits,
+                     std::size_t& steps);
+  // Whether a slot and `payload` bytes may be had; `kept`: those that are not kept for others.
+  [[nodiscard]] bool room_for(std::uint64_t payload, const PeerLimits& limits, bool kept) const;
   bool start(FrameStream& link, const PeerLimits& limits, std::uint64_t id, std::uint16_t slot);
   bool step(std::uint16_t slot, FrameStream& link, const PeerLimits& limits);
   bool step_aborting(std::uint16_t slot, Entry& entry, FrameStream& link);
   void expire(Nanoseconds now);
+  void expire(Nanoseconds now, std::uint64_t transfer);
   [[nodiscard]] bool untouched(const Entry& entry) const;
   bool send_part(std::uint16_t slot, FrameStream& link);
   void end(Entry& entry, const Status& status);
@@ -95,10 +105,12 @@ class Requester {
 
   const Context& context_;
   Outbound& outbound_;
+  TransferQueue waiting_first_;  // The urgent ones.
   TransferQueue waiting_;
   std::array<Entry, wire::kMostSlots> entries_{};
-  std::uint64_t used_ = 0;  // Bits: slots that are not free.
-  std::uint64_t held_ = 0;  // Payload bytes that the target holds for us.
+  std::uint64_t used_ = 0;    // Bits: slots that are not free.
+  std::uint64_t urgent_ = 0;  // Bits: of these, the urgent ones.
+  std::uint64_t held_ = 0;    // Payload bytes that the target holds for us.
   Nanoseconds next_deadline_ = INT64_MAX;
 };
 

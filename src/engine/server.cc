@@ -19,6 +19,7 @@ Status out_of_order(const char* frame, std::uint16_t slot) {
 
 Server::Server(const Context& context, std::uint64_t peer, Outbound& outbound)
     : context_(context), peer_(peer), outbound_(outbound) {
+  notify_first_.reserve(wire::kMostSlots);
   notify_.reserve(wire::kMostSlots);
 }
 
@@ -36,7 +37,8 @@ Status Server::on_request(const wire::Request& request) {
   entry.state = State::kReceiving;
   entry.request = request;
   entry.request.payload = {};
-  if (notifies(entry)) notify_.push_back(request.slot);
+  if (urgent(entry)) urgent_ |= 1ull << request.slot;
+  if (notifies(entry)) notify_of(entry).push_back(request.slot);
   const auto head = request.payload.first(request.payload.size() - request.data_bytes());
   entry.payload.reserve(payload_bytes);
   entry.payload.assign(head.begin(), head.end());
@@ -80,7 +82,7 @@ Status Server::on_abort(const wire::Denied& abort) {
   }
   SLUICE_LOG(kInfo, "engine", "peer {} slot {} aborted by it: {}: {}", peer_, abort.slot,
              to_string(abort.code), printable(abort.reason));
-  if (notifies(entry)) std::erase(notify_, abort.slot);
+  if (notifies(entry)) std::erase(notify_of(entry), abort.slot);
   entry.request.flags = 0;
   entry.state = State::kAborting;
   if (entry.transfer == 0 || entry.request.operation != wire::Operation::kRead) return {};
@@ -190,7 +192,8 @@ Status Server::begin(Entry& entry, Layout& layout, std::span<const std::byte> da
   }
   const bool reads = request.operation == wire::Operation::kRead;
   const Direction direction = reads ? Direction::kServedRead : Direction::kServedWrite;
-  const auto id = context_.transfers.add(direction, PeerId(peer_), request.bytes, layout);
+  const auto id = context_.transfers.add(direction, PeerId(peer_), request.bytes, layout,
+                                         urgent(entry) ? Priority::kUrgent : Priority::kNormal);
   if (!id.ok()) {  // Full: checked again later, for the regions may be gone by then.
     context_.transfers.give_back(layout);
     entry.state = State::kChecking;
@@ -207,7 +210,13 @@ Status Server::begin(Entry& entry, Layout& layout, std::span<const std::byte> da
 }
 
 Status Server::advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps) {
-  for (std::uint64_t left = used_; left != 0; left &= left - 1) {
+  Status status = advance(used_ & urgent_, link, limits, steps);
+  return status.ok() ? advance(used_ & ~urgent_, link, limits, steps) : status;
+}
+
+Status Server::advance(std::uint64_t slots, FrameStream& link, const PeerLimits& limits,
+                       std::size_t& steps) {
+  for (std::uint64_t left = slots; left != 0; left &= left - 1) {
     const auto slot = static_cast<std::uint16_t>(std::countr_zero(left));
     if (entries_[slot].state == State::kChecking) {
       Status status = accept(entries_[slot], {});
@@ -244,7 +253,7 @@ bool Server::step(std::uint16_t slot, FrameStream& link, const PeerLimits& limit
       if (!link.room_for(2 + 3 + wire::kLongestReason)) return false;
       link.queue(wire::FrameType::kDenied,
                  wire::Denied{slot, entry.denial.code(), entry.denial.message()});
-      std::erase(notify_, slot);
+      std::erase(notify_of(entry), slot);
       free(entry);
       return true;
     case State::kGranting:
@@ -307,11 +316,15 @@ void Server::data_there(Entry& entry) {
 }
 
 bool Server::take_notification(std::string& bytes) {
-  if (notify_.empty() || entries_[notify_.front()].state != State::kUntaken) return false;
-  Entry& entry = entries_[notify_.front()];
+  return take_notification(notify_first_, bytes) || take_notification(notify_, bytes);
+}
+
+bool Server::take_notification(std::vector<std::uint16_t>& slots, std::string& bytes) {
+  if (slots.empty() || entries_[slots.front()].state != State::kUntaken) return false;
+  Entry& entry = entries_[slots.front()];
   const auto part = std::span(entry.payload).last(entry.request.notification_bytes);
   bytes.assign(reinterpret_cast<const char*>(part.data()), part.size());
-  notify_.erase(notify_.begin());
+  slots.erase(slots.begin());
   entry.state = State::kReleasing;
   return true;
 }
@@ -319,6 +332,7 @@ bool Server::take_notification(std::string& bytes) {
 void Server::free(Entry& entry) {
   held_ -= entry.request.payload_bytes();
   used_ &= ~(1ull << (&entry - entries_.data()));
+  urgent_ &= used_;
   entry.payload.clear();
   // What one peer has once filled is kept for the next time, but never more than it may hold.
   if (entry.payload.capacity() > context_.options.request_bytes / wire::kMostSlots) {

@@ -46,7 +46,8 @@ class Server {
   // One pass. Not OK: the initiator broke the protocol. Adds to `steps`.
   Status advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
 
-  // The next notification, in the order of the initiator's requests, whose data has landed.
+  // The next notification, in the order of the initiator's requests of a priority, whose data has
+  // landed; the urgent ones first.
   bool take_notification(std::string& bytes);
 
  private:
@@ -78,10 +79,20 @@ class Server {
   Status resolve(const Entry& entry, Layout& layout);
   Status begin(Entry& entry, Layout& layout, std::span<const std::byte> data);
   bool step(std::uint16_t slot, FrameStream& link, const PeerLimits& limits);
+  Status advance(std::uint64_t slots, FrameStream& link, const PeerLimits& limits,
+                 std::size_t& steps);
+  bool take_notification(std::vector<std::uint16_t>& slots, std::string& bytes);
   void data_there(Entry& entry);
   void free(Entry& entry);
   [[nodiscard]] static bool notifies(const Entry& entry) {
     return (entry.request.flags & wire::Request::kNotifies) != 0;
+  }
+  [[nodiscard]] static bool urgent(const Entry& entry) {
+    return (entry.request.flags & wire::Request::kUrgent) != 0;
+  }
+  // Slots that notify, in the order of their requests, of the priority of this one.
+  std::vector<std::uint16_t>& notify_of(const Entry& entry) {
+    return urgent(entry) ? notify_first_ : notify_;
   }
 
   const Context& context_;
@@ -89,8 +100,10 @@ class Server {
   Outbound& outbound_;
   std::array<Entry, wire::kMostSlots> entries_;
   std::uint64_t used_ = 0;                   // Bits: slots that are not free.
+  std::uint64_t urgent_ = 0;                 // Bits: of these, the urgent ones.
   std::uint64_t held_ = 0;                   // Payload bytes.
-  std::vector<std::uint16_t> notify_;        // Slots that notify, in the order of their requests.
+  std::vector<std::uint16_t> notify_first_;  // The urgent ones.
+  std::vector<std::uint16_t> notify_;
   std::vector<std::uint64_t> region_bytes_;  // Scratch.
 };
 

@@ -61,9 +61,10 @@ Status TransferTable::check(Slice slice, const Region* region) const {
   return {};
 }
 
-// 0: as many as may be are in flight.
-std::uint64_t TransferTable::acquire(Direction direction) {
-  if (serves(direction) ? serving_ >= max_transfers_ : full()) return 0;
+// 0: as many as may be are in flight. What serves peers keeps an eighth for the urgent ones.
+std::uint64_t TransferTable::acquire(Direction direction, Priority priority) {
+  const std::uint32_t kept = priority == Priority::kUrgent ? 0 : max_transfers_ / 8;
+  if (serves(direction) ? serving_ >= max_transfers_ - kept : full()) return 0;
   if (serves(direction)) ++serving_;
   return transfers_.acquire();
 }
@@ -77,7 +78,7 @@ const Status& TransferTable::no_room() {
 Result<TransferId> TransferTable::add(Direction direction, PeerId peer, Slice slice) {
   Region* region = regions_.find(static_cast<std::uint64_t>(slice.region));
   if (Status status = check(slice, region); !status.ok()) return status;
-  const std::uint64_t id = acquire(direction);
+  const std::uint64_t id = acquire(direction, Priority::kNormal);
   if (id == 0) return no_room();
   Transfer& transfer = *transfers_.find(id);
   transfer.direction = direction;
@@ -141,11 +142,12 @@ Status TransferTable::lay_out(std::span<const Slice> slices, Layout& layout, std
 }
 
 Result<TransferId> TransferTable::add(Direction direction, PeerId peer, std::uint64_t length,
-                                      Layout& layout) {
-  const std::uint64_t id = acquire(direction);
+                                      Layout& layout, Priority priority) {
+  const std::uint64_t id = acquire(direction, priority);
   if (id == 0) return no_room();
   Transfer& transfer = *transfers_.find(id);
   transfer.direction = direction;
+  transfer.priority = priority;
   transfer.peer = peer;
   transfer.length = length;
   transfer.layout = &layout;

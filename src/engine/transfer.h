@@ -32,6 +32,7 @@ constexpr bool sends(Direction direction) {
 
 struct Transfer {
   Direction direction{};
+  Priority priority = Priority::kNormal;
   bool complete = false;  // In the queue of completions; its memory is the user's again.
   bool answered = false;  // Served read: the reader has everything, it waits for the Net alone.
   bool on_host = false;   // The host reaches the memory.
@@ -83,7 +84,8 @@ class TransferTable {
   Result<TransferId> add(Direction direction, PeerId peer, Slice slice);
   // A one-sided transfer of `length` bytes, whose layout has its regions and its list; it is the
   // table's from now on. kWouldBlock: max_transfers, and the layout is still the caller's.
-  Result<TransferId> add(Direction direction, PeerId peer, std::uint64_t length, Layout& layout);
+  Result<TransferId> add(Direction direction, PeerId peer, std::uint64_t length, Layout& layout,
+                         Priority priority);
   // An empty layout, to be given to add() or back.
   Layout& take_layout();
   void give_back(Layout& layout);
@@ -112,7 +114,7 @@ class TransferTable {
   };
 
   Status check(Slice slice, const Region* region) const;
-  std::uint64_t acquire(Direction direction);
+  std::uint64_t acquire(Direction direction, Priority priority);
 
   const std::uint32_t max_transfers_;  // Of users, and as many that serve peers.
   std::uint32_t serving_ = 0;

@@ -267,7 +267,8 @@ bool Request::decode(ByteReader& in) {
   operation = static_cast<Operation>(raw);
   const bool writes = operation == Operation::kWrite;
   const bool reads = operation == Operation::kRead;
-  const std::uint8_t allowed = kNotifies | (writes ? kCarriesData : 0) | (reads ? kTakesData : 0);
+  const std::uint8_t allowed =
+      kNotifies | kUrgent | (writes ? kCarriesData : 0) | (reads ? kTakesData : 0);
   if ((flags & ~allowed) != 0 || regions > kMostRegionsPerRequest ||
       notification_bytes > kLongestNotification || (reads == (chunk_bytes == 0))) {
     return false;

@@ -272,6 +272,7 @@ struct Request {
   static constexpr std::uint8_t kNotifies = 1;     // There is a notification, perhaps an empty one.
   static constexpr std::uint8_t kCarriesData = 2;  // Of a write: the data is in this frame.
   static constexpr std::uint8_t kTakesData = 4;    // Of a read: the data may come in an Answer.
+  static constexpr std::uint8_t kUrgent = 8;       // Before those without it, at the target too.
   std::uint16_t slot = 0;
   Operation operation{};
   std::uint8_t flags = 0;

@@ -119,6 +119,9 @@ struct Pair {
     a_at_b = b.event(PeerEventKind::kConnected)->peer;
   }
   bool drive(const std::function<bool()>& condition) { return sluice::drive({&a, &b}, condition); }
+  void pass(int times) {
+    for (int i = 0; i < times; ++i) a.pass(), b.pass();
+  }
   bool finish(TransferId at_a, TransferId at_b) {
     return drive([&] { return a.finished(at_a) && b.finished(at_b); });
   }

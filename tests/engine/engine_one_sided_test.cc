@@ -155,7 +155,7 @@ TEST(OneSided, NotificationsOfAnyLengthKeepTheirOrderAndWaitForTheUser) {
   }
   // Nobody listens: what the target holds is bounded, and all else goes on.
   ASSERT_TRUE(pair.drive([&] { return pair.a.done.size() >= 49; }));
-  for (int pass = 0; pass < 1000; ++pass) pair.drive([] { return true; });
+  pair.pass(1000);
   EXPECT_LT(pair.a.done.size(), 150u);
   ASSERT_TRUE(pair.drive([&] { return pair.b.hear() == due.size() && pair.a.done.size() == 150; }));
   EXPECT_TRUE(pair.b.heard == due);

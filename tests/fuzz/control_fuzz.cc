@@ -124,7 +124,7 @@ void hostile_peer(std::span<const std::byte> input) {
   std::uint64_t bytes = 0;
   const std::array<Slice, 1> into{Slice{region, 6 * kSlice, kSlice / 2}};
   if (!transfers.lay_out(into, layout, bytes).ok()) std::abort();
-  const auto read = transfers.add(Direction::kRead, PeerId(77), bytes, layout);
+  const auto read = transfers.add(Direction::kRead, PeerId(77), bytes, layout, Priority::kNormal);
   const auto reading = static_cast<std::uint64_t>(*read);
   const int cancel_at = input.empty() ? 0 : std::to_integer<int>(input.back()) % 8;
   peer.enqueue(reading, Direction::kRead);

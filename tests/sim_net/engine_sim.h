@@ -146,8 +146,9 @@ class EngineSim {
     std::size_t source = 0;  // Where in the noise its bytes come from.
     Window here;             // At the initiator.
     Window there;
+    Priority priority = Priority::kNormal;
     bool notifies = false;
-    std::size_t notification_bytes = 0;  // 0, or at least 4: its number comes first.
+    std::size_t notification_bytes = 0;  // 0 (not of an urgent one), or its number comes first.
     bool to_be_cancelled = false;
     bool cancelled = false;
     Nanoseconds deadline = 0;
@@ -171,7 +172,8 @@ class EngineSim {
     std::size_t recvs_asked = 0;  // Of the other's messages to this node.
     std::size_t reaches_left = 0;
     std::size_t reaches_asked = 0;
-    std::array<std::size_t, 2> told{};  // By life: behind the last notification of the other's.
+    // By life and priority: behind the last notification of the other's.
+    std::array<std::array<std::size_t, 2>, 2> told{};
     std::array<RemoteRegionId, kHandles> handles{};
   };
   struct Acquaintance {

@@ -149,6 +149,7 @@ EngineSim::Reach EngineSim::draw_reach(std::size_t index, std::size_t peer) {
     reach.here = draw_window(nodes_[index], reach.bytes, least);
     reach.there = draw_window(nodes_[peer], reach.bytes, least);
   }
+  if (reach.op != Op::kNotify && draw(3) == 0) reach.priority = Priority::kUrgent;
   reach.to_be_cancelled = draw(5) == 0;
   if (draw(8) == 0) {
     static constexpr std::array<std::uint64_t, 3> kLongest{100, 5'000, 100'000};
@@ -159,7 +160,8 @@ EngineSim::Reach EngineSim::draw_reach(std::size_t index, std::size_t peer) {
     reach.notification_bytes = 4 + draw(draw(4) > 0 ? 100 : draw(6) > 0 ? 5'000 : 200'000);
     const bool certain = !reach.to_be_cancelled && reach.deadline == 0 &&
                          (reach.handle == Handle::kGood || reach.handle == Handle::kAlso);
-    if (certain && draw(6) == 0) reach.notification_bytes = 0;
+    const bool urgent = reach.priority == Priority::kUrgent;
+    if (certain && !urgent && draw(6) == 0) reach.notification_bytes = 0;
   }
   if (reach.op == Op::kNotify) reach.deadline = 0;
   if (reach.handle == Handle::kForged) reach.refusal = StatusCode::kDenied;
@@ -214,6 +216,7 @@ Result<TransferId> EngineSim::ask(const Reach& reach, RemoteRegionId remote, Rem
     there.push_back({draw(3) == 0 ? also : remote, piece.offset + behind, piece.length});
   }
   TransferOptions options;
+  options.priority = reach.priority;
   if (reach.notifies) options.notification = notification;
   if (reach.deadline > 0) options.deadline = std::chrono::microseconds(reach.deadline / 1000);
   return reach.op == Op::kWrite ? node.engine->write(peer, here, there, options)
@@ -308,7 +311,7 @@ void EngineSim::poll_notifications(std::size_t index) {
 EngineSim::Reach* EngineSim::told_reach(std::size_t index, const Notification& notification) {
   const auto met = std::ranges::find(nodes_[index].met, notification.peer, &Acquaintance::id);
   if (met == nodes_[index].met.end()) return nullptr;
-  std::size_t& next = nodes_[index].pairs[met->node].told[met->life];
+  auto& behind = nodes_[index].pairs[met->node].told[met->life];
   const bool may_fail = this->may_fail(met->node, index, met->life);
   std::uint32_t number = 0;
   const bool empty = notification.bytes.empty();
@@ -318,6 +321,7 @@ EngineSim::Reach* EngineSim::told_reach(std::size_t index, const Notification& n
     if (reach.forgotten != (reach.initiator == victim_ && met->life < life_of(index, met->node))) {
       continue;
     }
+    std::size_t& next = behind[static_cast<std::size_t>(reach.priority)];
     const bool fits = empty ? reach.number >= next && reach.notification_bytes == 0 &&
                                   (!reach.complete || reach.status.ok() || may_fail)
                             : reach.number == number;

@@ -140,6 +140,7 @@ class RebuildSim {
       there.push_back({side.others, one.writes ? target : source, one.block});
     }
     TransferOptions options;
+    if (draw(3) == 0) options.priority = Priority::kUrgent;
     if (one.disturbed && draw(2) == 0) {
       options.deadline = std::chrono::microseconds(1 + draw(400'000));
     }

@@ -1,0 +1,125 @@
+// Who goes first among one-sided transfers with one peer, and that nobody waits for ever.
+#include <gtest/gtest.h>
+
+#include "tests/engine/one_sided_fixture.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::uint64_t kLong = 32 << 20;
+constexpr std::uint64_t kShort = 1 << 20;
+
+TransferOptions urgent(TransferOptions options = {}) {
+  options.priority = Priority::kUrgent;
+  return options;
+}
+
+// The first transfer is on its way, and far from its end, when the second is asked for.
+struct LongAndShort : OneSidedPair {
+  LongAndShort() : OneSidedPair(kLong + kShort) {}
+
+  Result<TransferId> ask(bool writes, std::uint64_t offset, std::uint64_t length,
+                         const TransferOptions& options) {
+    const std::vector<Slice> here{at_a(offset, length)};
+    const std::vector<RemoteSlice> there{at_b(offset, length)};
+    return writes ? a.engine->write(b_at_a, here, there, options)
+                  : a.engine->read(b_at_a, here, there, options);
+  }
+  // True: the second is complete while the first is not.
+  bool overtakes(bool writes, const TransferOptions& options) {
+    const auto slow = ask(writes, 0, kLong, {});
+    pass(20);
+    const auto fast = ask(writes, kLong, kShort, options);
+    EXPECT_TRUE(drive([&] { return a.finished(*fast); }));
+    const bool overtook = !a.finished(*slow);
+    EXPECT_TRUE(drive([&] { return a.finished(*slow); }));
+    EXPECT_TRUE(a.done.at(*slow).status.ok() && a.done.at(*fast).status.ok());
+    EXPECT_TRUE(local == remote);
+    return overtook;
+  }
+};
+
+TEST(Priority, ShortTransfersDoNotWaitForTheEndOfLongOnes) {
+  for (const bool writes : {true, false}) {
+    EXPECT_TRUE(LongAndShort().overtakes(writes, {}));
+    EXPECT_TRUE(LongAndShort().overtakes(writes, urgent()));
+  }
+}
+
+TEST(Priority, UrgentOnesGoFirstAndThenTheOthersInTurn) {
+  constexpr std::uint64_t kEach = 4 << 20;
+  constexpr std::size_t kCount = 12;
+  OneSidedPair pair(kCount * kEach);
+  std::vector<TransferId> ids;
+  for (std::size_t i = 0; i < kCount; ++i) {
+    const std::vector<Slice> here{pair.at_a(i * kEach, kEach)};
+    const std::vector<RemoteSlice> there{pair.at_b(i * kEach, kEach)};
+    const bool first = i >= kCount / 2;
+    ids.push_back(
+        *pair.a.engine->read(pair.b_at_a, here, there, first ? urgent() : TransferOptions()));
+  }
+  const auto done = [&](std::size_t from, std::size_t to) {
+    return std::all_of(ids.begin() + from, ids.begin() + to,
+                       [&](TransferId id) { return pair.a.finished(id); });
+  };
+  ASSERT_TRUE(pair.drive([&] { return done(kCount / 2, kCount); }));
+  EXPECT_FALSE(done(0, kCount / 2));
+  ASSERT_TRUE(pair.drive([&] { return done(0, kCount / 2); }));
+  EXPECT_TRUE(pair.local == pair.remote);
+}
+
+TEST(Priority, NotificationsOfUrgentOnesDoNotWaitForTheOthers) {
+  OneSidedPair pair(kLong + kShort);
+  const auto slow = pair.a.engine->write(pair.b_at_a, std::vector{pair.at_a(0, kLong)},
+                                         std::vector{pair.at_b(0, kLong)}, telling("slow"));
+  const auto fast =
+      pair.a.engine->write(pair.b_at_a, std::vector{pair.at_a(kLong, kShort)},
+                           std::vector{pair.at_b(kLong, kShort)}, urgent(telling("fast")));
+  ASSERT_TRUE(slow.ok() && fast.ok());
+  ASSERT_TRUE(pair.drive([&] { return pair.b.hear() == 2; }));
+  EXPECT_EQ(pair.b.heard, (std::vector<std::string>{"fast", "slow"}));
+}
+
+// The target's user takes no notification: all that others may have is taken.
+TEST(Priority, SomeSlotsAndSomeOfTheTargetsMemoryAreKeptForUrgentOnes) {
+  for (const std::size_t bytes : {std::size_t{0}, Engine::kLongestNotification}) {
+    const std::size_t most = bytes == 0 ? 56 : 7;  // Of 64 slots, and of 8 MiB.
+    OneSidedPair pair(4096);
+    const std::string text(bytes, 'x');
+    const auto notification = std::as_bytes(std::span(text.data(), text.size()));
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_TRUE(pair.a.engine->notify(pair.b_at_a, notification).ok());
+    }
+    ASSERT_TRUE(pair.drive([&] { return pair.a.done.size() == most; }));
+    pair.pass(200);
+    EXPECT_EQ(pair.a.done.size(), most);
+    EXPECT_TRUE(pair.write({pair.at_a(0, 4096)}, {pair.at_b(0, 4096)}, urgent()).ok());
+    EXPECT_EQ(pair.a.done.size(), most + 1);
+    ASSERT_TRUE(pair.drive([&] { return pair.b.hear() == 100 && pair.a.done.size() == 101; }));
+  }
+}
+
+TEST(Priority, DeadlinesAndCancelsReachUrgentOnesThatWait) {
+  constexpr std::uint64_t kBytes = 64 << 10;  // Not in the Request.
+  OneSidedPair pair(kBytes);
+  std::vector<TransferId> waiting;
+  const auto ask = [&](TransferOptions options) {
+    const auto id = pair.a.engine->write(pair.b_at_a, std::vector{pair.at_a(0, kBytes)},
+                                         std::vector{pair.at_b(0, kBytes)}, urgent(options));
+    waiting.push_back(*id);
+  };
+  TransferOptions late;
+  late.deadline = std::chrono::milliseconds(5);
+  for (int i = 0; i < 100; ++i) ask(i % 2 == 0 ? late : TransferOptions());
+  for (int i = 1; i < 100; i += 2) ASSERT_TRUE(pair.a.engine->cancel(waiting[i]).ok());
+  // The target is not driven at all.
+  ASSERT_TRUE(drive({&pair.a}, [&] { return pair.a.done.size() == 100; }));
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(pair.a.done.at(waiting[i]).status.code(),
+              i % 2 == 0 ? StatusCode::kTimedOut : StatusCode::kCancelled);
+  }
+  EXPECT_TRUE(pair.write({pair.at_a(0, kBytes)}, {pair.at_b(0, kBytes)}, urgent()).ok());
+}
+
+}  // namespace
+}  // namespace sluice
