@@ -50,19 +50,28 @@ void add_op_options(CLI::App& app, MeasureOptions& options) {
   app.add_option("--blocks", options.blocks.count, "Of a write or read: so many blocks")
       ->type_name("N")
       ->check(CLI::Range(std::uint64_t{1}, perf::kMostBlocks));
-  app.add_option_function<std::string>(
-         "--block-size",
-         [&options](const std::string& given) {
-           const Result<std::uint64_t> bytes = parse_number(given);
-           if (!bytes.ok() || *bytes < 1 || *bytes > perf::kLargestMessage) {
-             throw CLI::ValidationError("--block-size", given + " is no size of 1 to 8GiB");
-           }
-           options.blocks.bytes = *bytes;
-         },
-         "Of this size each; instead of --size")
-      ->type_name("SIZE");
+  const auto size = [&app](const char* name, const char* what, std::uint64_t& field) {
+    app.add_option_function<std::string>(
+           name,
+           [name, &field](const std::string& given) {
+             const Result<std::uint64_t> bytes = parse_number(given);
+             if (!bytes.ok() || *bytes < 1 || *bytes > perf::kLargestMessage) {
+               throw CLI::ValidationError(name, given + " is no size of 1 to 8GiB");
+             }
+             field = *bytes;
+           },
+           what)
+        ->type_name("SIZE");
+  };
+  size("--block-size", "Of this size each; instead of --size", options.blocks.bytes);
   choose("--layout", "How the blocks lie at both ends", options.blocks.order,
          BlockOrder::kContiguous, BlockOrder::kRandom, BlockOrder::kStrided);
+  size("--beside", "Keep two more under way all the time, each of this size and of normal priority",
+       options.beside);
+  app.add_option_function<std::string>(
+         "--priority", [&options](const std::string& word) { options.urgent = word == "urgent"; },
+         "Of the writes or reads that are measured")
+      ->check(CLI::IsMember({"normal", "urgent"}));
 }
 
 void add_measure_options(CLI::App& app, SettingOptions& settings, MeasureOptions& options) {

@@ -75,6 +75,8 @@ Result<perf::Plan> plan_of(const InForce& in_force, const MeasureOptions& option
   const bool blocks = options.blocks.count > 1 || options.blocks.bytes > 0;
   const auto wrong = [](const char* why) { return Status(StatusCode::kInvalidArgument, why); };
   if (options.op == perf::Op::kSend) {
+    if (options.beside > 0) return wrong("--beside is for --op write and --op read");
+    if (options.urgent) return wrong("--priority urgent is for --op write and --op read");
     return blocks ? wrong("blocks are for --op write and --op read") : plan;
   }
   if (options.both_directions) return wrong("--both-directions is for messages");
@@ -84,6 +86,8 @@ Result<perf::Plan> plan_of(const InForce& in_force, const MeasureOptions& option
   }
   plan->op = options.op;
   plan->blocks = options.blocks;
+  plan->beside = options.beside;
+  plan->urgent = options.urgent;
   if (blocks) plan->sizes = {options.blocks.count * options.blocks.bytes};
   return plan;
 }
@@ -160,6 +164,7 @@ int measure_and_report(const Target& target, const InForce& in_force,
   Status status = measure(target, in_force, options, true, rows);
   if (!status.ok()) return exit_status(status);
   if (options.ensemble_fd >= 0) return kDone;
+  if (const std::string beside = perf::beside_line(rows); !beside.empty()) print(beside);
   print(perf::verified_line(rows));
   if (!options.json.empty()) {
     status = perf::write_file(

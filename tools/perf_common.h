@@ -37,6 +37,8 @@ struct MeasureOptions {
   bool both_directions = false;
   perf::Op op = perf::Op::kSend;
   perf::Blocks blocks{};
+  std::uint64_t beside = 0;  // bytes
+  bool urgent = false;
   std::string json;  // File; "" for none
   // Of a process that measures together with others, which its parent reports: the Ensemble it
   // inherited, -1 for none, and its place in that.

@@ -67,6 +67,8 @@ int sweep(const State& state, InForce in_force, const std::vector<std::uint32_t>
     if (status.ok()) status = measure(*target, in_force, state.options, rows.empty(), rows);
     if (!status.ok()) return exit_status(status);
   }
+  const std::string beside = perf::beside_line(rows);
+  if (!beside.empty()) std::printf("%s\n", beside.c_str());
   std::printf("%s\n", perf::verified_line(rows).c_str());
   const std::string title = fmt::format("sluice perf sweep to {}", target->name);
   return exit_status(write_results(state, title, in_force, rows));

@@ -56,6 +56,21 @@ class Local(CliTest):
                       ["--op", "read", "--both-directions"], ["--op", "erase"]):
             self.assertNotEqual(self.sluice("perf", "local", *wrong).returncode, 0, wrong)
 
+    def test_urgent_reads_beside_long_ones(self):
+        result = self.sluice("perf", "local", "--op", "read", "--size", "64KiB", "--beside", "8MiB",
+                             "--priority", "urgent", "--verify", "all", "--iterations", "200",
+                             "--json", "out.json")
+        self.assert_works(result)
+        self.assertIn("beside them, while latency was measured: reads of 8 MiB", result.stdout)
+        (row,) = self.read_json("out.json")["results"]
+        self.assertEqual((row["priority"], row["beside_bytes"], row["verified"]),
+                         ("urgent", 8 << 20, True))
+        self.assertGreater(row["beside_gbytes_per_s"], 0)
+        for wrong in (["--beside", "1MiB"], ["--priority", "urgent"],
+                      ["--op", "read", "--priority", "high"],
+                      ["--op", "read", "--beside", "0"], ["--op", "read", "--beside", "9GiB"]):
+            self.assertNotEqual(self.sluice("perf", "local", *wrong).returncode, 0, wrong)
+
     def test_iterations_are_exact(self):
         self.assert_works(self.sluice("perf", "local", "--size", "100003", "--iterations", "7",
                                       "--warmup", "3", "--verify", "all", "--both-directions",

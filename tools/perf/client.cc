@@ -54,6 +54,7 @@ struct Client::RunOutcome {
   EngineCounters counters;  // What driving this end's engine took.
   std::vector<double> samples;
   std::vector<double> post_samples;  // Of writes and reads.
+  std::uint64_t bytes_beside = 0;
 };
 
 struct Client::PhaseOutcome {
@@ -137,7 +138,8 @@ Result<ResultRow> Client::measure(std::uint64_t size, const Plan& plan,
   blocks_ = plan.blocks;
   if (blocks_.bytes == 0) blocks_ = {1, size, BlockOrder::kContiguous};
   const std::uint64_t room = plan.op == Op::kSend ? size : blocks_.span();
-  if (Status status = room_->fit(room, plan.both_directions ? 2 : 1); !status.ok()) return status;
+  const std::uint64_t least_slots = plan.both_directions ? 2 : 1;
+  if (Status status = room_->fit(room, least_slots, plan.beside); !status.ok()) return status;
   on_phase(Phase::kBandwidth);
   Result<PhaseOutcome> bandwidth = measure_phase(Phase::kBandwidth, size, plan);
   if (!bandwidth.ok()) return bandwidth.status();
@@ -153,6 +155,10 @@ Result<ResultRow> Client::measure(std::uint64_t size, const Plan& plan,
     row.block_bytes = blocks_.bytes;
     row.layout = to_string(blocks_.order);
     row.post_us = percentile(latency->measured.post_samples, 50);
+    row.urgent = plan.urgent;
+    row.beside_bytes = plan.beside;
+    row.beside_gbytes_per_s =
+        static_cast<double>(latency->measured.bytes_beside) / 1e9 / latency->measured.seconds;
   }
   row.net = options_.engine.net;
   row.memory = to_string(options_.memory);
@@ -184,6 +190,8 @@ Result<Client::PhaseOutcome> Client::measure_phase(Phase phase, std::uint64_t si
   next.size = plan.op == Op::kSend ? size : blocks_.span();
   next.depth = plan.depth;
   next.both_directions = plan.both_directions && phase == Phase::kBandwidth;
+  next.beside = plan.beside;
+  next.urgent = plan.urgent;
   PhaseOutcome outcome;
   double warm_seconds = 0;
   std::uint64_t warm_messages = 0;
@@ -310,7 +318,9 @@ Result<Client::RunOutcome> Client::run_one_sided(const Run& run, const std::stri
   outcome.seconds = seconds_since(start);
   outcome.cpu_seconds = options_.cpu_share * (cpu_seconds() - cpu_before);
   outcome.counters = since(counters_before, counters_of(hub_->driver()));
-  status = one_sided.check();
+  outcome.bytes_beside = one_sided.bytes_beside();
+  status = one_sided.wind_up();
+  if (status.ok()) status = one_sided.check();
   if (status.ok()) status = link_->say(Finish{});
   if (!status.ok()) return status;
   const Result<Message> last = link_->hear(kAnswer);

@@ -32,7 +32,8 @@ Json to_json(const Run& run) {
           {"checked", run.checked},
           {"depth", run.depth},
           {"both_directions", run.both_directions},
-          {"seed", run.seed}};
+          {"seed", run.seed},
+          {"beside", run.beside}};
 }
 Json to_json(const Ready& ready) {
   Json json{{"message", "ready"}};
@@ -68,6 +69,7 @@ Message read_run(Fields& fields) {
   run.depth = static_cast<std::uint32_t>(fields.number("depth", 1, kMostDepth));
   run.both_directions = fields.truth("both_directions");
   run.seed = fields.number("seed", 0, UINT64_MAX);
+  run.beside = fields.number("beside", 0, kLargestMessage);
   return run;
 }
 

@@ -44,7 +44,9 @@ struct Run {
   std::uint64_t checked = 0;  // The first so many have their content checked.
   std::uint32_t depth = 1;
   bool both_directions = false;
-  std::uint64_t seed = 0;  // Of their content.
+  std::uint64_t seed = 0;    // Of their content.
+  std::uint64_t beside = 0;  // Bytes of each one-sided transfer that goes on beside; 0: none does.
+  bool urgent = false;       // The measured ones; the server need not know.
 };
 
 struct Ready {

@@ -12,7 +12,7 @@ using ::testing::HasSubstr;
 
 constexpr char kRun[] =
     R"({"message":"run","op":"send","phase":"latency","size":65536,"count":10,"checked":1,)"
-    R"("depth":4,"both_directions":true,"seed":18446744073709551615})";
+    R"("depth":4,"both_directions":true,"seed":18446744073709551615,"beside":7})";
 
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
   const auto at = text.find(from);
@@ -44,6 +44,7 @@ TEST(Messages, RoundTrip) {
       .phase = Phase::kLatency, .size = 8ull << 30, .count = 5, .checked = 5, .depth = 256};
   run.seed = UINT64_MAX;
   run.both_directions = true;
+  run.beside = 8ull << 30;
   const perf::Run read = round_trip(run);
   EXPECT_EQ(read.phase, Phase::kLatency);
   EXPECT_EQ(read.size, 8ull << 30);
@@ -52,6 +53,7 @@ TEST(Messages, RoundTrip) {
   EXPECT_EQ(read.depth, 256u);
   EXPECT_EQ(read.seed, UINT64_MAX);
   EXPECT_TRUE(read.both_directions);
+  EXPECT_EQ(read.beside, 8ull << 30);
 }
 
 TEST(Messages, LongTextsOfAnyBytesAreCutAndFit) {
@@ -81,6 +83,7 @@ TEST(Messages, RefusesWhatIsOutOfRange) {
       {"\"depth\":4", "\"depth\":257"},
       {"true", "1"},
       {"\"seed\"", "\"sead\""},
+      {"\"beside\":7", "\"beside\":8589934593"},
       {"\"run\"", "\"ruin\""},
       {"\"message\"", "\"massage\""},
   };

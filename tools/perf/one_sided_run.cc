@@ -52,12 +52,15 @@ OneSidedRun::OneSidedRun(Hub& hub, Link& link, const Room& room, const Run& run,
       writes_(run.op == "write"),
       here_(blocks.places(0)),
       there_(blocks.places(1)),
+      first_(room.layout().first),
       stride_(room.layout().stride),
       slots_(room.layout().slots),
       depth_(static_cast<std::size_t>(
           run.phase == Phase::kLatency
               ? 1
-              : std::min<std::uint64_t>({run.depth, slots_, hub.share()}))) {
+              : std::min<std::uint64_t>({run.depth, slots_, hub.share()}))),
+      beside_(hub, link, region_.id, writes_, run.beside) {
+  asked_.priority = run.urgent ? Priority::kUrgent : Priority::kNormal;
   local_slices_.resize(here_.size());
   remote_slices_.resize(there_.size());
   in_flight_.reserve(depth_);
@@ -76,6 +79,7 @@ OneSidedRun::~OneSidedRun() {
 }
 
 void OneSidedRun::on_completion(const Completion& completion) {
+  if (beside_.on_completion(completion)) return;
   const auto found = std::find_if(in_flight_.begin(), in_flight_.end(),
                                   [&](const InFlight& one) { return one.id == completion.id; });
   if (found == in_flight_.end()) return;
@@ -89,15 +93,19 @@ void OneSidedRun::on_completion(const Completion& completion) {
 Status OneSidedRun::until_idle(std::size_t most_in_flight) {
   const auto end = Clock::now() + silence_limit(run_);
   while (in_flight_.size() > most_in_flight) {
-    if (Status status = hub_.pass(kPass); !status.ok()) return status;
-    if (!status_.ok()) return status_;
-    if (!link_.failure().ok()) return link_.failure();
+    if (Status status = pass(); !status.ok()) return status;
     if (Clock::now() > end) {
       return {StatusCode::kTimedOut,
               fmt::format("no {} ended for {} ms", run_.op, silence_limit(run_).count())};
     }
   }
   return {};
+}
+
+Status OneSidedRun::pass() {
+  if (Status status = hub_.pass(kPass); !status.ok()) return status;
+  if (!status_.ok()) return status_;
+  return link_.failure().ok() ? beside_.failure() : link_.failure();
 }
 
 Status OneSidedRun::prepare(const std::string& exported) {
@@ -112,21 +120,21 @@ Status OneSidedRun::prepare(const std::string& exported) {
   Status status =
       for_each_block(writes_ ? here_ : there_, [&](std::uint64_t index, std::uint64_t place) {
         fill_pattern(scratch_, message_seed(seed, 0, index), 0);
-        return region_.buffer.write(static_cast<std::size_t>(place), scratch_);
+        return region_.buffer.write(static_cast<std::size_t>(first_ + place), scratch_);
       });
   if (!status.ok() || writes_) return status;
   if (status = move_all(true); !status.ok()) return status;
   // What is read has to come from there.
   std::ranges::fill(scratch_, std::byte{0});
   return for_each_block(here_, [&](std::uint64_t, std::uint64_t place) {
-    return region_.buffer.write(static_cast<std::size_t>(place), scratch_);
+    return region_.buffer.write(static_cast<std::size_t>(first_ + place), scratch_);
   });
 }
 
 // The first slot's bytes, gaps included, in one piece.
 Status OneSidedRun::move_all(bool writes) {
-  const std::vector<Slice> here{{region_.id, 0, run_.size}};
-  const std::vector<RemoteSlice> there{{remote_, 0, run_.size}};
+  const std::vector<Slice> here{{region_.id, first_, run_.size}};
+  const std::vector<RemoteSlice> there{{remote_, first_, run_.size}};
   Result<TransferId> id{TransferId{}};
   hub_.driver().run([&](Engine& engine) {
     id = writes ? engine.write(link_.peer(), here, there) : engine.read(link_.peer(), here, there);
@@ -151,7 +159,7 @@ Status OneSidedRun::for_each_block(const std::vector<std::uint64_t>& places, Han
 }
 
 Status OneSidedRun::post() {
-  const std::uint64_t base = posted_ % slots_ * stride_;
+  const std::uint64_t base = first_ + posted_ % slots_ * stride_;
   for (std::size_t i = 0; i < here_.size(); ++i) {
     local_slices_[i] = {region_.id, base + here_[i], blocks_.bytes};
     remote_slices_[i] = {remote_, base + there_[i], blocks_.bytes};
@@ -159,9 +167,9 @@ Status OneSidedRun::post() {
   Status status;
   const auto ask = [&](Engine& engine) {
     const auto start = Clock::now();
-    const Result<TransferId> id = writes_
-                                      ? engine.write(link_.peer(), local_slices_, remote_slices_)
-                                      : engine.read(link_.peer(), local_slices_, remote_slices_);
+    const Result<TransferId> id =
+        writes_ ? engine.write(link_.peer(), local_slices_, remote_slices_, asked_)
+                : engine.read(link_.peer(), local_slices_, remote_slices_, asked_);
     if (!id.ok()) {
       status = id.status();
       return;
@@ -178,10 +186,21 @@ Status OneSidedRun::post() {
 
 Status OneSidedRun::go() {
   while (posted_ < run_.count) {
+    if (Status status = beside_.keep_up(remote_); !status.ok()) return status;
     if (Status status = post(); !status.ok()) return status;
     if (Status status = until_idle(depth_ - 1); !status.ok()) return status;
   }
   return until_idle(0);
+}
+
+Status OneSidedRun::wind_up() {
+  beside_.stop();
+  const auto end = Clock::now() + silence_limit(run_);
+  while (beside_.under_way()) {
+    if (Status status = pass(); !status.ok()) return status;
+    if (Clock::now() > end) return {StatusCode::kTimedOut, "what went on beside does not end"};
+  }
+  return {};
 }
 
 Status OneSidedRun::check() {
@@ -191,7 +210,7 @@ Status OneSidedRun::check() {
   }
   const Status status =
       for_each_block(writes_ ? there_ : here_, [&](std::uint64_t index, std::uint64_t place) {
-        const Status read = region_.buffer.read(static_cast<std::size_t>(place), scratch_);
+        const Status read = region_.buffer.read(static_cast<std::size_t>(first_ + place), scratch_);
         const auto wrong = find_difference(scratch_, message_seed(run_.seed, 0, index), 0);
         if (wrong.has_value() && difference_.empty()) {
           difference_ = fmt::format("block {} of {} bytes differs from byte {} on", index,

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tools/perf/beside.h"
 #include "tools/perf/hub.h"
 #include "tools/perf/link.h"
 #include "tools/perf/messages.h"
@@ -31,9 +32,12 @@ class OneSidedRun {
   Status prepare(const std::string& exported);
   // Every operation, `depth` at a time; one at a time where latency is measured.
   Status go();
+  // Waits for the end of what went on beside, when it has been measured.
+  Status wind_up();
   // What prepare() filled, at the other end of the way that it took.
   Status check();
 
+  [[nodiscard]] std::uint64_t bytes_beside() const { return beside_.bytes_moved(); }
   [[nodiscard]] std::uint64_t checked() const { return checked_; }
   [[nodiscard]] const std::string& difference() const { return difference_; }
   // Microseconds of each operation, from asking to completion, and of asking alone. Of the first
@@ -53,6 +57,7 @@ class OneSidedRun {
   // Whether writing: one block from here to there, or back, until it is complete.
   Status move_all(bool writes);
   Status until_idle(std::size_t most_in_flight);
+  Status pass();
   template <typename Handle>
   Status for_each_block(const std::vector<std::uint64_t>& places, Handle&& handle);
 
@@ -64,6 +69,7 @@ class OneSidedRun {
   const bool writes_;
   const std::vector<std::uint64_t> here_;  // Places of the blocks.
   const std::vector<std::uint64_t> there_;
+  const std::uint64_t first_;  // Of the measured ones' slots.
   const std::uint64_t stride_;
   const std::uint64_t slots_;
   const std::size_t depth_;
@@ -71,7 +77,9 @@ class OneSidedRun {
   bool imported_ = false;
   std::vector<Slice> local_slices_;
   std::vector<RemoteSlice> remote_slices_;
+  TransferOptions asked_;
   std::vector<InFlight> in_flight_;
+  Beside beside_;
   std::uint64_t posted_ = 0;
   std::vector<std::byte> scratch_;  // A block.
   std::vector<double> samples_;

@@ -78,17 +78,21 @@ std::vector<std::uint64_t> Blocks::places(std::uint32_t end) const {
   return result;
 }
 
-Lane Layout::send_lane() const { return slots < 2 ? only_lane() : Lane{0, stride, slots / 2}; }
+Lane Layout::send_lane() const { return slots < 2 ? only_lane() : Lane{first, stride, slots / 2}; }
 
 Lane Layout::recv_lane() const {
-  return slots < 2 ? only_lane() : Lane{slots / 2 * stride, stride, slots / 2};
+  return slots < 2 ? only_lane() : Lane{first + slots / 2 * stride, stride, slots / 2};
 }
 
-Result<Layout> make_layout(std::uint64_t size, std::uint64_t least_slots, std::uint64_t available) {
+Result<Layout> make_layout(std::uint64_t size, std::uint64_t least_slots, std::uint64_t beside,
+                           std::uint64_t available) {
+  const std::uint64_t first = round_up(beside, kAlignment);
   const std::uint64_t stride = std::max(round_up(size, kAlignment), kAlignment);
-  const std::uint64_t least = least_slots * stride;
-  Layout layout{
-      .region_bytes = std::max(kSmallestRegion, 2 * stride), .stride = stride, .slots = 0};
+  const std::uint64_t least = first + least_slots * stride;
+  Layout layout{.region_bytes = first + std::max(kSmallestRegion, 2 * stride),
+                .first = first,
+                .stride = stride,
+                .slots = 0};
   if (layout.region_bytes > available / 2) {
     layout.region_bytes = std::max(std::min(kSmallestRegion, available / 2), least);
   }
@@ -99,7 +103,7 @@ Result<Layout> make_layout(std::uint64_t size, std::uint64_t least_slots, std::u
                     "more than three quarters are taken",
                     size, layout.region_bytes, available));
   }
-  layout.slots = layout.region_bytes / stride;
+  layout.slots = (layout.region_bytes - first) / stride;
   return layout;
 }
 

@@ -52,6 +52,8 @@ struct Plan {
   double phase_seconds = 1;
   Verify verify = Verify::kFirst;
   bool both_directions = false;
+  std::uint64_t beside = 0;  // Bytes of each one-sided transfer that goes on beside; 0: none does.
+  bool urgent = false;       // The one-sided operations that are measured.
 };
 
 // As the command line and JSON have them.
@@ -76,6 +78,7 @@ struct Lane {
 // How a region is divided into slots for messages of one size.
 struct Layout {
   std::uint64_t region_bytes = 0;
+  std::uint64_t first = 0;  // Where they begin.
   std::uint64_t stride = 0;
   std::uint64_t slots = 0;
 
@@ -84,13 +87,14 @@ struct Layout {
   [[nodiscard]] Lane send_lane() const;
   [[nodiscard]] Lane recv_lane() const;
   // The whole region, for messages that go one way.
-  [[nodiscard]] Lane only_lane() const { return {0, stride, slots}; }
+  [[nodiscard]] Lane only_lane() const { return {first, stride, slots}; }
 };
 
 // A region of 64 MiB, or twice `size` if that is more, so that messages do not stay in the cache;
 // less where `available` memory (bytes) is short, but always `least_slots` messages. kUnavailable
-// where even that is too much.
-Result<Layout> make_layout(std::uint64_t size, std::uint64_t least_slots, std::uint64_t available);
+// where even that is too much. Before them, `beside` bytes for something else.
+Result<Layout> make_layout(std::uint64_t size, std::uint64_t least_slots, std::uint64_t beside,
+                           std::uint64_t available);
 
 // How many messages fill `seconds`, after `messages` took `took` seconds. 1 to kMostMessages.
 [[nodiscard]] std::uint64_t messages_for(double seconds, std::uint64_t messages, double took);

@@ -48,12 +48,25 @@ TEST(MakePlan, TakesOverWhatWasAsked) {
   EXPECT_EQ(make_plan(options, false).status().code(), StatusCode::kInvalidArgument);
 }
 
+TEST(MakeLayout, LeavesRoomBeforeTheMessages) {
+  const auto layout = make_layout(kMiB, 1, 3 * kMiB + 1, 24 * kGiB);
+  ASSERT_TRUE(layout.ok());
+  EXPECT_EQ(layout->only_lane().offset(0), 3 * kMiB + 64);
+  EXPECT_LE(layout->only_lane().offset(layout->slots - 1) + kMiB, layout->region_bytes);
+  EXPECT_LE(layout->recv_lane().offset(layout->slots / 2 - 1) + kMiB, layout->region_bytes);
+  EXPECT_EQ(layout->slots, 64u);
+  const auto tight = make_layout(kMiB, 2, kMiB, 4 * kMiB);
+  ASSERT_TRUE(tight.ok());
+  EXPECT_EQ(tight->slots, 2u);
+  EXPECT_FALSE(make_layout(kMiB, 2, 8 * kGiB, 10 * kGiB).ok());
+}
+
 TEST(MakeLayout, MessagesNeverOverlapNorLeaveTheRegion) {
   for (const std::uint64_t size :
        {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{63}, std::uint64_t{65}, 32 * kMiB - 1,
         32 * kMiB + 1, 64 * kMiB, kLargestMessage}) {
     for (const std::uint64_t available : {200 * kMiB, 3 * kGiB, 11 * kGiB, 64 * kGiB}) {
-      const auto layout = make_layout(size, 2, available);
+      const auto layout = make_layout(size, 2, 0, available);
       if (!layout.ok()) {
         EXPECT_GT(2 * size, available / 4);
         continue;
@@ -74,15 +87,15 @@ TEST(MakeLayout, MessagesNeverOverlapNorLeaveTheRegion) {
 }
 
 TEST(MakeLayout, RegionDefeatsTheCacheWhereMemoryAllows) {
-  EXPECT_EQ(make_layout(8, 1, 24 * kGiB)->region_bytes, 64 * kMiB);
-  EXPECT_EQ(make_layout(64 * kMiB, 1, 24 * kGiB)->slots, 2u);
-  EXPECT_EQ(make_layout(8 * kGiB, 1, 40 * kGiB)->slots, 2u);
-  EXPECT_EQ(make_layout(8 * kGiB, 1, 16 * kGiB)->slots, 1u);
-  const auto refused = make_layout(8 * kGiB, 1, 10 * kGiB);
+  EXPECT_EQ(make_layout(8, 1, 0, 24 * kGiB)->region_bytes, 64 * kMiB);
+  EXPECT_EQ(make_layout(64 * kMiB, 1, 0, 24 * kGiB)->slots, 2u);
+  EXPECT_EQ(make_layout(8 * kGiB, 1, 0, 40 * kGiB)->slots, 2u);
+  EXPECT_EQ(make_layout(8 * kGiB, 1, 0, 16 * kGiB)->slots, 1u);
+  const auto refused = make_layout(8 * kGiB, 1, 0, 10 * kGiB);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.status().code(), StatusCode::kUnavailable);
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("8589934592 bytes"));
-  EXPECT_FALSE(make_layout(8 * kGiB, 2, 16 * kGiB).ok());
+  EXPECT_FALSE(make_layout(8 * kGiB, 2, 0, 16 * kGiB).ok());
 }
 
 TEST(Blocks, LieInTheirSpanOnceEach) {

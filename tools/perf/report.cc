@@ -39,7 +39,12 @@ Json row_json(const ResultRow& row) {
     json.update({{"blocks", row.blocks},
                  {"block_bytes", row.block_bytes},
                  {"layout", row.layout},
-                 {"post_us", row.post_us}});
+                 {"post_us", row.post_us},
+                 {"priority", row.urgent ? "urgent" : "normal"}});
+  }
+  if (row.beside_bytes > 0) {
+    json["beside_bytes"] = row.beside_bytes;
+    json["beside_gbytes_per_s"] = row.beside_gbytes_per_s;
   }
   return json;
 }

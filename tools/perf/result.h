@@ -19,12 +19,15 @@ struct ResultRow {
   std::string direction = "one";  // one, both
   std::uint64_t size_bytes = 0;
   std::uint32_t channels = 0;
-  std::uint64_t blocks = 1;  // Of a write or read; these four say nothing of messages.
+  std::uint64_t blocks = 1;  // Of a write or read; these seven say nothing of messages.
   std::uint64_t block_bytes = 0;
-  std::string layout{};     // contiguous, random, strided
-  double post_us = 0;       // What asking for one took, median.
-  double gbytes_per_s = 0;  // 1e9 bytes per second, both directions together.
-  double p50_us = 0;        // One way: half of a round trip. Of a write or read, all of it.
+  std::string layout{};  // contiguous, random, strided
+  double post_us = 0;    // What asking for one took, median.
+  bool urgent = false;
+  std::uint64_t beside_bytes = 0;  // Of each transfer that went on beside; 0: none did.
+  double beside_gbytes_per_s = 0;  // What these reached in the latency phase.
+  double gbytes_per_s = 0;         // 1e9 bytes per second, both directions together.
+  double p50_us = 0;               // One way: half of a round trip. Of a write or read, all of it.
   double p99_us = 0;
   std::optional<double> cpu_s_per_gb =
       std::nullopt;                      // Of both ends. None where no bytes were moved.

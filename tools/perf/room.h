@@ -16,9 +16,9 @@ class Room {
   Room(const Room&) = delete;
   Room& operator=(const Room&) = delete;
 
-  // Makes room for messages of `size` bytes, at least `least_slots` of them. kUnavailable: there is
-  // too little memory.
-  Status fit(std::uint64_t size, std::uint64_t least_slots);
+  // Makes room for messages of `size` bytes, at least `least_slots` of them, behind `beside` bytes.
+  // kUnavailable: there is too little memory.
+  Status fit(std::uint64_t size, std::uint64_t least_slots, std::uint64_t beside);
   // Gives the memory back, once the engine has let go of it.
   void empty();
 

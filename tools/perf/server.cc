@@ -115,7 +115,7 @@ Status Server::serve_runs(Link& link, Tally& tally) {
     if (!message.ok()) return message.status();
     const auto* run = std::get_if<Run>(&*message);
     if (run == nullptr) return {StatusCode::kProtocol, "it asked for no run"};
-    status = room_->fit(run->size, run->both_directions ? 2 : 1);
+    status = room_->fit(run->size, run->both_directions ? 2 : 1, run->beside);
     if (!status.ok()) {
       link.refuse(status.message());
       return status;

@@ -54,4 +54,15 @@ std::string verified_line(std::span<const ResultRow> rows) {
                      number(bytes / 1e9));
 }
 
+std::string beside_line(std::span<const ResultRow> rows) {
+  std::string rates;
+  for (const ResultRow& row : rows) {
+    if (row.beside_bytes == 0) continue;
+    rates += (rates.empty() ? "" : ", ") + number(row.beside_gbytes_per_s);
+  }
+  if (rates.empty()) return "";
+  return fmt::format("beside them, while latency was measured: {}s of {} at {} GB/s", rows[0].op,
+                     size_text(rows[0].beside_bytes), rates);
+}
+
 }  // namespace sluice::perf

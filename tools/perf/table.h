@@ -14,5 +14,7 @@ namespace sluice::perf {
 
 // One line that says what was checked.
 [[nodiscard]] std::string verified_line(std::span<const ResultRow> rows);
+// What went on beside each row; "" where nothing did.
+[[nodiscard]] std::string beside_line(std::span<const ResultRow> rows);
 
 }  // namespace sluice::perf

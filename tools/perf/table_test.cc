@@ -59,5 +59,14 @@ TEST(VerifiedLine, CountsOnlyWhatWasRight) {
   EXPECT_THAT(verified_line(rows), HasSubstr("3 messages")) << "what is a sum is not counted again";
 }
 
+TEST(BesideLine, TellsEachRowOrNothing) {
+  std::vector<ResultRow> rows(2);
+  EXPECT_EQ(beside_line(rows), "");
+  rows[0] = {.op = "read", .beside_bytes = 64 << 20, .beside_gbytes_per_s = 6.041};
+  rows[1] = {.op = "read", .beside_bytes = 64 << 20, .beside_gbytes_per_s = 12.34};
+  EXPECT_EQ(beside_line(rows),
+            "beside them, while latency was measured: reads of 64 MiB at 6.04, 12.3 GB/s");
+}
+
 }  // namespace
 }  // namespace sluice::perf
