@@ -241,6 +241,10 @@ TEST(Wire, ARequestThatContradictsItselfIsRefused) {
   with_data.bytes = UINT64_MAX;
   EXPECT_FALSE(accepted(with_data));
 
+  Request urgent = a_write();
+  urgent.flags = Request::kUrgent;
+  EXPECT_TRUE(accepted(urgent));
+
   auto refused = [&](auto&& change) {
     Request bad = a_write();
     change(bad);
@@ -249,7 +253,7 @@ TEST(Wire, ARequestThatContradictsItselfIsRefused) {
   EXPECT_TRUE(refused([](Request& r) { r.slot = kMostSlots; }));
   EXPECT_TRUE(refused([](Request& r) { r.operation = Operation(0); }));
   EXPECT_TRUE(refused([](Request& r) { r.operation = Operation(4); }));
-  EXPECT_TRUE(refused([](Request& r) { r.flags = 8; }));
+  EXPECT_TRUE(refused([](Request& r) { r.flags = 16; }));
   EXPECT_TRUE(refused([](Request& r) { r.flags = Request::kTakesData; }));
   EXPECT_TRUE(refused([](Request& r) { r.chunk_bytes = 1; }));
   EXPECT_TRUE(refused([](Request& r) { r.operation = Operation::kRead; }));  // No chunk_bytes.
