@@ -46,9 +46,10 @@ struct Options {
   std::uint32_t max_transfers = 1024;  // In flight per engine, of every kind together.
   std::uint32_t max_regions = 1024;
   std::uint32_t max_remote_regions = 4096;
-  std::uint64_t request_bytes = 8 << 20;  // Of one peer: descriptors and notifications.
-  std::uint32_t max_handshakes = 64;      // Connections that have not yet proved who they are.
-  std::uint32_t channel_rebuilds = 3;     // Of one direction of a peer, a minute apart or less.
+  std::uint64_t request_bytes = 8 << 20;     // Of one peer: descriptors and notifications.
+  std::uint64_t kept_list_bytes = 64 << 10;  // Longest of 16 block lists kept for each peer.
+  std::uint32_t max_handshakes = 64;         // Connections that have not yet proved who they are.
+  std::uint32_t channel_rebuilds = 3;        // Of one direction of a peer, a minute apart or less.
 
   // Waiting. All in milliseconds but spin_us (microseconds).
   std::uint32_t connect_timeout_ms = 30000;   // From connect() to connected, and for channels.

@@ -125,6 +125,10 @@ constexpr Row<Options> kRows[] = {
       "writes "
       "and its notifications; what does not fit waits at the peer."},
      &Options::request_bytes},
+    {{"kept_list_bytes", "SLUICE_KEPT_LIST_BYTES", "", "bytes", 0, 16 * kMiB, "",
+      "Block lists that a peer names again and again are kept, 16 of each peer, none longer than "
+      "this; 0 keeps none."},
+     &Options::kept_list_bytes},
     {{"max_handshakes", "SLUICE_MAX_HANDSHAKES", "", "", 1, 65536, "",
       "Connections at a time that have not yet proved who they are; more are closed at once."},
      &Options::max_handshakes},

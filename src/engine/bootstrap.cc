@@ -236,6 +236,7 @@ Status Bootstrap::on_proof(Joining& joining, const FrameStream::Frame& frame, Pe
   limits.channels = proof.limits.channels;
   limits.peer_timeout_ms = proof.limits.peer_timeout_ms;
   limits.request_bytes = proof.limits.request_bytes;
+  limits.kept_list_bytes = proof.limits.kept_list_bytes;
   limits.name = printable(proof.limits.name);
   if (accepting) {
     wire::Proof welcome;

@@ -24,6 +24,7 @@ struct PeerLimits {
   std::uint32_t channels = 0;
   std::uint32_t peer_timeout_ms = 0;
   std::uint64_t request_bytes = 0;
+  std::uint64_t kept_list_bytes = 0;
   std::string name;  // Printable.
 };
 

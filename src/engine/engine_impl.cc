@@ -26,6 +26,7 @@ wire::Limits limits_of(const Options& options, const Context& context, const Net
   limits.channels = context.channels;
   limits.peer_timeout_ms = options.peer_timeout_ms;
   limits.request_bytes = options.request_bytes;
+  limits.kept_list_bytes = options.kept_list_bytes;
   limits.net = net.name();
   limits.name = name;
   return limits;

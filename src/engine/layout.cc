@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "src/engine/wire.h"
+
 namespace sluice {
 
 bool Layout::on_host() const {
@@ -26,6 +28,17 @@ Status Layout::check_kinds(std::uint64_t blocks, std::uint64_t bytes) const {
   return {StatusCode::kUnavailable,
           fmt::format("{} blocks of GPU memory have {} bytes, {} each is the least", blocks, bytes,
                       kLeastGpuBlock)};
+}
+
+std::span<const std::byte> Layout::remote_list() const {
+  const std::size_t refs = remote_regions * wire::RegionRef::kBytes;
+  return std::span(payload).subspan(refs, remote_list_bytes);
+}
+
+void Layout::drop_remote_list() {
+  const auto at = payload.begin() + (remote_list().data() - payload.data());
+  payload.erase(at, at + static_cast<std::ptrdiff_t>(remote_list_bytes));
+  remote_list_bytes = 0;
 }
 
 void Layout::clear() {

@@ -42,8 +42,10 @@ struct Layout {
   bool notifies = false;
   bool remote_on_host = true;
 
-  [[nodiscard]] bool on_host() const;  // All of it.
-  [[nodiscard]] bool on_gpu() const;   // All of it.
+  [[nodiscard]] std::span<const std::byte> remote_list() const;  // In the payload.
+  void drop_remote_list();                                       // The target has it already.
+  [[nodiscard]] bool on_host() const;                            // All of it.
+  [[nodiscard]] bool on_gpu() const;                             // All of it.
   // Whether lists of this kind can be moved; `bytes` is the sum of the `blocks`. kUnavailable.
   [[nodiscard]] Status check_kinds(std::uint64_t blocks, std::uint64_t bytes) const;
   void clear();

@@ -49,6 +49,7 @@ void Requester::cancel(std::uint64_t id, const Status& why) {
                     (found->state == State::kAsked && found->carries_data);
   if (ends) return;
   outbound_.recall(id);
+  if (found->state == State::kSending && found->keeps_list) told_.withdrawn(found->list_id);
   found->why = why;
   found->state = State::kAborting;
 }
@@ -247,6 +248,7 @@ bool Requester::send_part(std::uint16_t slot, FrameStream& link) {
     worked = true;
   }
   entry.state = State::kAsked;
+  if (entry.keeps_list) told_.sent(entry.list_id);
   return true;
 }
 
@@ -313,28 +315,37 @@ struct RequestWithData {
 bool Requester::start(FrameStream& link, const PeerLimits& limits, std::uint64_t id,
                       std::uint16_t slot) {
   Transfer& transfer = *context_.transfers.find(id);
-  const Layout& layout = *transfer.layout;
+  Layout& layout = *transfer.layout;
   const bool writes = transfer.direction == Direction::kWrite;
   const bool urgent = transfer.priority == Priority::kUrgent;
   const bool empty = transfer.length == 0;
   const bool small = empty || (transfer.length <= small_bytes(limits) && transfer.on_host);
+  const ToldLists::Choice list = told_.choose(layout.remote_list(), limits.kept_list_bytes);
+  const bool keeps = list.telling == ToldLists::Telling::kKeep;
+  const bool names = list.telling == ToldLists::Telling::kName;
+  const std::size_t payload = layout.payload.size() - (names ? layout.remote_list_bytes : 0);
   wire::Request request;
   request.slot = slot;
   request.operation = operation_of(transfer);
   const bool data = request.operation == wire::Operation::kWrite && small &&
-                    (empty || layout.remote_on_host) &&
-                    layout.payload.size() <= wire::kMostInlinePayload;
+                    (empty || layout.remote_on_host) && payload <= wire::kMostInlinePayload;
   request.flags = static_cast<std::uint8_t>(
       (layout.notifies ? wire::Request::kNotifies : 0) | (data ? wire::Request::kCarriesData : 0) |
-      (!writes && small ? wire::Request::kTakesData : 0) | (urgent ? wire::Request::kUrgent : 0));
+      (!writes && small ? wire::Request::kTakesData : 0) | (urgent ? wire::Request::kUrgent : 0) |
+      (keeps ? wire::Request::kKeepsList : 0) | (names ? wire::Request::kNamesList : 0));
   request.bytes = transfer.length;
   request.chunk_bytes = writes ? 0 : context_.chunk_bytes;
+  const std::size_t first = std::min(payload, wire::kMostPartBytes);
+  if (!link.room_for(wire::Request::kFixedBytes + first + request.data_bytes())) {
+    if (keeps) told_.withdrawn(list.id);
+    return false;
+  }
+  if (names) layout.drop_remote_list();
   request.regions = layout.remote_regions;
+  request.list_id = list.id;
   request.list_bytes = layout.remote_list_bytes;
   request.notification_bytes = layout.notification_bytes;
-  const std::size_t first = std::min(layout.payload.size(), wire::kMostPartBytes);
   request.payload = std::span(layout.payload).first(first);
-  if (!link.room_for(wire::Request::kFixedBytes + first + request.data_bytes())) return false;
   if (data) {
     link.queue(wire::FrameType::kRequest, RequestWithData{request, transfer});
   } else {
@@ -342,17 +353,20 @@ bool Requester::start(FrameStream& link, const PeerLimits& limits, std::uint64_t
   }
   transfer.sequence = slot;
   Entry& entry = entries_[slot];
-  entry.state = first < layout.payload.size() ? State::kSending : State::kAsked;
+  entry.state = first < payload ? State::kSending : State::kAsked;
   entry.writes = writes;
   entry.notifies = layout.notifies;
   // What moves no bytes over channels has landed with its request.
   entry.carries_data = writes && (data || empty);
+  entry.keeps_list = keeps;
+  entry.list_id = list.id;
   entry.transfer = id;
-  entry.payload_bytes = layout.payload.size();
+  entry.payload_bytes = payload;
   entry.sent = first;
   used_ |= 1ull << slot;
   if (urgent) urgent_ |= 1ull << slot;
-  held_ += layout.payload.size();
+  held_ += payload;
+  if (keeps && first == payload) told_.sent(list.id);
   return true;
 }
 

@@ -20,6 +20,7 @@
 #include "src/engine/bootstrap.h"
 #include "src/engine/context.h"
 #include "src/engine/frame_stream.h"
+#include "src/engine/kept_lists.h"
 #include "src/engine/outbound.h"
 #include "src/engine/wire.h"
 
@@ -77,6 +78,8 @@ class Requester {
     bool writes = false;
     bool notifies = false;
     bool carries_data = false;
+    bool keeps_list = false;  // The target will keep its list, as list_id.
+    std::uint16_t list_id = 0;
     std::uint64_t transfer = 0;  // 0: it is over, the slot is not yet free.
     std::uint64_t payload_bytes = 0;
     std::uint64_t sent = 0;  // Of the payload.
@@ -107,6 +110,7 @@ class Requester {
   Outbound& outbound_;
   TransferQueue waiting_first_;  // The urgent ones.
   TransferQueue waiting_;
+  ToldLists told_;
   std::array<Entry, wire::kMostSlots> entries_{};
   std::uint64_t used_ = 0;    // Bits: slots that are not free.
   std::uint64_t urgent_ = 0;  // Bits: of these, the urgent ones.

@@ -5,7 +5,7 @@
 namespace sluice {
 namespace {
 
-const wire::Limits kLimits{1, 4096, 16, 2, 1000, 1 << 20, "tcp", "me"};
+const wire::Limits kLimits{1, 4096, 16, 2, 1000, 1 << 20, 1 << 16, "tcp", "me"};
 
 TEST(Secret, ProofDependsOnEverythingThatItCovers) {
   const Secret secret = secret_of("token");

@@ -102,8 +102,31 @@ std::uint64_t Server::writing(std::uint64_t slot) {
   return awaits ? entry.transfer : 0;
 }
 
+// Keeps the list of blocks, or finds one that was kept.
+Status Server::take_list(Entry& entry) {
+  wire::Request& request = entry.request;
+  if ((request.flags & wire::Request::kKeepsList) != 0) {
+    if (request.list_bytes > context_.options.kept_list_bytes) {
+      return protocol_error(fmt::format(
+          "a list of blocks of {} bytes to be kept, {} is the longest (kept_list_bytes)",
+          request.list_bytes, context_.options.kept_list_bytes));
+    }
+    request.flags &= static_cast<std::uint8_t>(~wire::Request::kKeepsList);  // Once.
+    const std::size_t refs = request.regions * wire::RegionRef::kBytes;
+    kept_.keep(request.list_id, std::span(entry.payload).subspan(refs, request.list_bytes));
+  } else if ((request.flags & wire::Request::kNamesList) != 0 && entry.list == nullptr) {
+    entry.list = kept_.find(request.list_id);
+    if (entry.list == nullptr) {
+      return protocol_error(
+          fmt::format("a Request names list of blocks {}, which was not kept", request.list_id));
+    }
+  }
+  return {};
+}
+
 // The whole payload is here. Not OK: the initiator broke the protocol.
 Status Server::accept(Entry& entry, std::span<const std::byte> data) {
+  if (Status status = take_list(entry); !status.ok()) return status;
   if (entry.request.operation == wire::Operation::kNotify) {
     entry.state = State::kLanded;
     return {};
@@ -123,13 +146,16 @@ Status Server::check(Entry& entry, Layout& layout, Status& denial) {
   denial = resolve(entry, layout);
   if (!denial.ok()) return {};
   const std::size_t refs = entry.request.regions * wire::RegionRef::kBytes;
-  layout.list = std::span(entry.payload).subspan(refs, entry.request.list_bytes);
+  layout.list =
+      entry.list != nullptr
+          ? std::span(*entry.list)
+          : std::span(std::as_const(entry.payload)).subspan(refs, entry.request.list_bytes);
   BlockTotals totals;
   Block bad;
   switch (check_blocks(layout.list, region_bytes_, totals, bad)) {
     case BlockAnswer::kMalformed:
       return protocol_error(
-          fmt::format("a malformed list of blocks of {} bytes", entry.request.list_bytes));
+          fmt::format("a malformed list of blocks of {} bytes", layout.list.size()));
     case BlockAnswer::kOutside:
       denial = {StatusCode::kInvalidArgument,
                 fmt::format("block of {} bytes at offset {} is outside of region {}, which has "
@@ -339,6 +365,7 @@ void Server::free(Entry& entry) {
     entry.payload.shrink_to_fit();
   }
   entry.denial = {};
+  entry.list.reset();
   entry.transfer = 0;
   entry.state = State::kFree;
 }

@@ -19,6 +19,7 @@
 #include "src/engine/bootstrap.h"
 #include "src/engine/context.h"
 #include "src/engine/frame_stream.h"
+#include "src/engine/kept_lists.h"
 #include "src/engine/outbound.h"
 #include "src/engine/wire.h"
 
@@ -68,13 +69,15 @@ class Server {
   };
   struct Entry {
     State state = State::kFree;
-    wire::Request request;           // Its payload is in `payload`.
-    std::vector<std::byte> payload;  // Kept for its memory.
+    wire::Request request;                               // Its payload is in `payload`.
+    std::vector<std::byte> payload;                      // Kept for its memory.
+    std::shared_ptr<const std::vector<std::byte>> list;  // Of a Request that names it.
     std::uint64_t transfer = 0;
     Status denial;
   };
 
   Status accept(Entry& entry, std::span<const std::byte> data);
+  Status take_list(Entry& entry);
   Status check(Entry& entry, Layout& layout, Status& denial);
   Status resolve(const Entry& entry, Layout& layout);
   Status begin(Entry& entry, Layout& layout, std::span<const std::byte> data);
@@ -98,6 +101,7 @@ class Server {
   const Context& context_;
   const std::uint64_t peer_;
   Outbound& outbound_;
+  KeptLists kept_;
   std::array<Entry, wire::kMostSlots> entries_;
   std::uint64_t used_ = 0;                   // Bits: slots that are not free.
   std::uint64_t urgent_ = 0;                 // Bits: of these, the urgent ones.

@@ -65,6 +65,7 @@ void Limits::encode(ByteWriter& out) const {
   out.u32(channels);
   out.u32(peer_timeout_ms);
   out.u64(request_bytes);
+  out.u64(kept_list_bytes);
   out.text(net);
   out.text(name);
 }
@@ -76,6 +77,7 @@ bool Limits::decode(ByteReader& in) {
   channels = in.u32();
   peer_timeout_ms = in.u32();
   request_bytes = in.u64();
+  kept_list_bytes = in.u64();
   net = in.text(kLongestName);
   name = in.text(kLongestName);
   return in.finished() && chunk_bytes > 0 && channels > 0 && channels <= kMostChannels &&
@@ -248,6 +250,7 @@ void Request::encode(ByteWriter& out) const {
   out.u64(bytes);
   out.u64(chunk_bytes);
   out.u16(regions);
+  out.u16(list_id);
   out.u32(list_bytes);
   out.u32(notification_bytes);
   out.bytes(payload);
@@ -260,6 +263,7 @@ bool Request::decode(ByteReader& in) {
   bytes = in.u64();
   chunk_bytes = in.u64();
   regions = in.u16();
+  list_id = in.u16();
   list_bytes = in.u32();
   notification_bytes = in.u32();
   payload = in.bytes(in.remaining());
@@ -267,14 +271,21 @@ bool Request::decode(ByteReader& in) {
   operation = static_cast<Operation>(raw);
   const bool writes = operation == Operation::kWrite;
   const bool reads = operation == Operation::kRead;
-  const std::uint8_t allowed =
-      kNotifies | kUrgent | (writes ? kCarriesData : 0) | (reads ? kTakesData : 0);
+  const std::uint8_t allowed = kNotifies | kUrgent | kKeepsList | kNamesList |
+                               (writes ? kCarriesData : 0) | (reads ? kTakesData : 0);
   if ((flags & ~allowed) != 0 || regions > kMostRegionsPerRequest ||
       notification_bytes > kLongestNotification || (reads == (chunk_bytes == 0))) {
     return false;
   }
   if ((flags & kNotifies) == 0 && (notification_bytes != 0 || (!writes && !reads))) return false;
-  if (!writes && !reads && (bytes != 0 || regions != 0 || list_bytes != 0)) return false;
+  if (!writes && !reads &&
+      (bytes != 0 || regions != 0 || list_bytes != 0 || (flags & kNamesList) != 0)) {
+    return false;
+  }
+  const bool names = (flags & kNamesList) != 0;
+  const bool keeps = (flags & kKeepsList) != 0;
+  if (list_id >= kMostKeptLists || (!names && !keeps && list_id != 0)) return false;
+  if ((names && (keeps || list_bytes != 0)) || (keeps && list_bytes == 0)) return false;
   // Data that rides along is all here, and so is all before it.
   if ((flags & kCarriesData) != 0) {
     return bytes <= payload.size() && payload.size() - bytes == payload_bytes();

@@ -61,6 +61,8 @@ inline constexpr std::size_t kMostPartBytes = 8192;
 inline constexpr std::size_t kMostInlinePayload = 1024;
 inline constexpr std::uint32_t kLongestNotification = 1 << 20;
 inline constexpr std::uint32_t kMostRegionsPerRequest = 1024;
+// Lists of blocks that a target keeps for one initiator.
+inline constexpr std::uint16_t kMostKeptLists = 16;
 
 enum class FrameType : std::uint8_t {
   kHello = 1,
@@ -123,6 +125,7 @@ struct Limits {
   std::uint32_t channels = 0;         // Most channels that it makes per direction.
   std::uint32_t peer_timeout_ms = 0;  // Silence after which it gives the other end up.
   std::uint64_t request_bytes = 0;    // Payloads of Requests that it holds for the other end.
+  std::uint64_t kept_list_bytes = 0;  // Longest list of blocks that it keeps; 0: it keeps none.
   std::string_view net;               // Of the same name at both ends.
   std::string_view name;              // For logs.
 
@@ -266,19 +269,23 @@ struct RegionRef {
 };
 
 // The beginning of a one-sided transfer. Its payload is `regions` RegionRefs, the packed list of
-// the target's blocks, the notification and, with kCarriesData, the data. It goes on in Parts.
+// the target's blocks, the notification and, with kCarriesData, the data. It goes on in Parts. With
+// kNamesList the list is the one that the target has kept as `list_id`.
 struct Request {
-  static constexpr std::size_t kFixedBytes = 2 + 1 + 1 + 8 + 8 + 2 + 4 + 4;
+  static constexpr std::size_t kFixedBytes = 2 + 1 + 1 + 8 + 8 + 2 + 2 + 4 + 4;
   static constexpr std::uint8_t kNotifies = 1;     // There is a notification, perhaps an empty one.
   static constexpr std::uint8_t kCarriesData = 2;  // Of a write: the data is in this frame.
   static constexpr std::uint8_t kTakesData = 4;    // Of a read: the data may come in an Answer.
   static constexpr std::uint8_t kUrgent = 8;       // Before those without it, at the target too.
+  static constexpr std::uint8_t kKeepsList = 16;   // From now on `list_id` is this list.
+  static constexpr std::uint8_t kNamesList = 32;
   std::uint16_t slot = 0;
   Operation operation{};
   std::uint8_t flags = 0;
   std::uint64_t bytes = 0;        // To be moved.
   std::uint64_t chunk_bytes = 0;  // Of a read: the most that the initiator takes. Otherwise 0.
   std::uint16_t regions = 0;
+  std::uint16_t list_id = 0;
   std::uint32_t list_bytes = 0;
   std::uint32_t notification_bytes = 0;
   std::span<const std::byte> payload;  // As much as is in this frame.

@@ -65,7 +65,7 @@ TEST(Wire, EveryBodyIsExact) {
   expect_exact(missing);
   expect_exact(three_chunks());
   Proof proof;
-  proof.limits = {1, 4096, 16, 2, 1000, 1 << 21, "tcp", "me"};
+  proof.limits = {1, 4096, 16, 2, 1000, 1 << 21, 1 << 16, "tcp", "me"};
   expect_exact(proof);
   Credit credit;
   credit.count = 2;
@@ -156,7 +156,7 @@ TEST(Wire, ChunkCountDoesNotOverflow) {
 }
 
 TEST(Wire, LimitsRefuseWhatNoEngineSays) {
-  const Limits good{1, 4096, 16, 2, 1000, 1 << 21, "tcp", "me"};
+  const Limits good{1, 4096, 16, 2, 1000, 1 << 21, 1 << 16, "tcp", "me"};
   Limits out;
   const auto bytes = encoded(good);  // out's texts point into it.
   EXPECT_TRUE(decodes(bytes, out));
@@ -245,6 +245,18 @@ TEST(Wire, ARequestThatContradictsItselfIsRefused) {
   urgent.flags = Request::kUrgent;
   EXPECT_TRUE(accepted(urgent));
 
+  Request lists = a_write();
+  lists.list_id = kMostKeptLists - 1;
+  EXPECT_FALSE(accepted(lists));
+  lists.flags = Request::kKeepsList;
+  EXPECT_TRUE(accepted(lists));
+  lists.list_bytes = 0;
+  EXPECT_FALSE(accepted(lists));
+  lists.flags = Request::kNamesList;
+  EXPECT_TRUE(accepted(lists));
+  lists.flags = Request::kNamesList | Request::kKeepsList;
+  EXPECT_FALSE(accepted(lists));
+
   auto refused = [&](auto&& change) {
     Request bad = a_write();
     change(bad);
@@ -253,7 +265,7 @@ TEST(Wire, ARequestThatContradictsItselfIsRefused) {
   EXPECT_TRUE(refused([](Request& r) { r.slot = kMostSlots; }));
   EXPECT_TRUE(refused([](Request& r) { r.operation = Operation(0); }));
   EXPECT_TRUE(refused([](Request& r) { r.operation = Operation(4); }));
-  EXPECT_TRUE(refused([](Request& r) { r.flags = 16; }));
+  EXPECT_TRUE(refused([](Request& r) { r.flags = 64; }));
   EXPECT_TRUE(refused([](Request& r) { r.flags = Request::kTakesData; }));
   EXPECT_TRUE(refused([](Request& r) { r.chunk_bytes = 1; }));
   EXPECT_TRUE(refused([](Request& r) { r.operation = Operation::kRead; }));  // No chunk_bytes.
@@ -265,6 +277,11 @@ TEST(Wire, ARequestThatContradictsItselfIsRefused) {
   }));
   EXPECT_TRUE(refused([&](Request& r) { r.payload = payload; }));  // More than it announces.
   EXPECT_TRUE(refused([](Request& r) { r.operation = Operation::kNotify; }));
+  EXPECT_TRUE(refused([](Request& r) {
+    r.flags = Request::kKeepsList;
+    r.list_id = kMostKeptLists;
+  }));
+  EXPECT_TRUE(refused([](Request& r) { r.flags = Request::kNamesList; }));  // It has one too.
 }
 
 }  // namespace

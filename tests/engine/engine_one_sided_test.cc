@@ -101,6 +101,44 @@ TEST(OneSided, BlocksOfTwoShapesAreOneTransfer) {
   }
 }
 
+// More lists of blocks than a target keeps, some of them longer than it keeps, some cancelled.
+TEST(OneSided, ListsThatComeAgainMeanTheSameBlocks) {
+  constexpr std::size_t kBlock = 16;
+  constexpr std::size_t kBlocks = 20'000;
+  OneSidedPair pair(2 * kBlock * kBlocks);
+  std::vector<std::vector<RemoteSlice>> lists;
+  for (std::uint32_t i = 0; i < 24; ++i) {
+    std::vector<std::uint64_t> at = places(kBlocks, i);
+    at.resize(i == 0 ? kBlocks : 20 + i * i * 5);
+    lists.emplace_back();
+    for (const std::uint64_t place : at) {
+      lists.back().push_back(pair.at_b(2 * place * kBlock, kBlock));
+    }
+  }
+  std::mt19937 random(1);
+  const auto draw = [&](std::size_t below) { return random() % below; };
+  std::size_t done = 0;
+  for (std::uint32_t round = 0; round < 200; ++round) {
+    const std::vector<RemoteSlice>& there = lists[std::min(draw(24), draw(24))];
+    const std::vector<Slice> here{pair.at_a(0, there.size() * kBlock)};
+    std::ranges::copy(random_bytes(here[0].length, round), pair.local.begin());
+    const auto id = pair.a.engine->write(pair.b_at_a, here, there);
+    ASSERT_TRUE(id.ok());
+    if (draw(4) == 0) {
+      pair.pass(static_cast<int>(draw(3)));
+      static_cast<void>(pair.a.engine->cancel(*id));
+    }
+    const Status status = pair.finish(id);
+    if (status.code() == StatusCode::kCancelled) continue;
+    ASSERT_TRUE(status.ok()) << status.to_string();
+    for (std::size_t i = 0; i < there.size(); ++i) {
+      ASSERT_EQ(std::memcmp(&pair.remote[there[i].offset], &pair.local[i * kBlock], kBlock), 0);
+    }
+    ++done;
+  }
+  EXPECT_GT(done, 100u);
+}
+
 TEST(OneSided, RegionsAndSizesMixInOneList) {
   OneSidedPair pair(200'000);
   std::vector<std::byte> second = random_bytes(50'000, 9);

@@ -4,8 +4,9 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "src/engine/wire.h"
 #include "src/observe/recording.h"
-#include "tests/engine/engine_fixture.h"
+#include "tests/engine/one_sided_fixture.h"
 
 namespace sluice {
 namespace {
@@ -44,6 +45,24 @@ std::vector<Event> of_kind(const Recording& recording, EventKind kind, std::uint
     if (event.kind == kind && event.detail == detail) result.push_back(event);
   }
   return result;
+}
+
+TEST_F(EngineRecord, AListOfBlocksIsBroughtTwiceAndThenNamed) {
+  constexpr std::size_t kBlocks = 10'000;
+  OneSidedPair pair(kBlocks * 8);
+  std::vector<RemoteSlice> there;
+  for (std::size_t i = 0; i < kBlocks; ++i) there.push_back(pair.at_b(i * 7919 % kBlocks * 8, 8));
+  std::vector<std::size_t> parts;
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(pair.write({pair.at_a(0, kBlocks * 8)}, there).ok());
+    const Recording recording = record(*pair.a.engine);
+    const auto type = static_cast<std::uint8_t>(wire::FrameType::kPart);
+    parts.push_back(of_kind(recording, EventKind::kFrameOut, type).size());
+  }
+  EXPECT_GT(parts[0], 2u);
+  EXPECT_EQ(parts[1], 2 * parts[0]);
+  EXPECT_EQ(parts[2], parts[1]);
+  EXPECT_EQ(parts[3], parts[1]);
 }
 
 TEST_F(EngineRecord, BothEndsTellTheSameStory) {

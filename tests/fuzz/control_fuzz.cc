@@ -83,7 +83,7 @@ constexpr std::size_t kLargestBody = wire::kLargestFixedBody + (16 << 10);
 void stranger(std::span<const std::byte> input) {
   const Options options;
   const Secret secret = secret_of("token");
-  const wire::Limits own{1, 524288, 16384, 2, 10000, 1 << 21, "tcp", "victim"};
+  const wire::Limits own{1, 524288, 16384, 2, 10000, 1 << 21, 1 << 16, "tcp", "victim"};
   const ManualClock clock;
   Bootstrap bootstrap(options, secret, own, clock);
   if (!bootstrap.make_room()) std::abort();
@@ -119,7 +119,7 @@ void hostile_peer(std::span<const std::byte> input) {
   }
   const auto send = transfers.add(Direction::kSend, PeerId(77), {region, kSlice, kSlice});
   peer.enqueue(static_cast<std::uint64_t>(*send), Direction::kSend);
-  PeerLimits limits{1, 4096, 128, 2, 10000, 1 << 21, "fuzzer"};
+  PeerLimits limits{1, 4096, 128, 2, 10000, 1 << 21, 1 << 16, "fuzzer"};
   Layout& layout = transfers.take_layout();
   std::uint64_t bytes = 0;
   const std::array<Slice, 1> into{Slice{region, 6 * kSlice, kSlice / 2}};
@@ -209,11 +209,17 @@ Bytes script_of_a_peer() {
   append(script, wire::FrameType::kPart, wire::SlotBytes{1, std::span(body).first(8)});
   request = {};
   request.operation = wire::Operation::kWrite;
-  request.flags = wire::Request::kCarriesData;
+  request.flags = wire::Request::kCarriesData | wire::Request::kKeepsList;
   request.bytes = 64;
   request.regions = 1;
   request.list_bytes = static_cast<std::uint32_t>(list.size());
   request.payload = payload;
+  append(script, wire::FrameType::kRequest, request);
+  const Bytes without_list = write_payload({});
+  request.slot = 2;
+  request.flags = wire::Request::kCarriesData | wire::Request::kNamesList;
+  request.list_bytes = 0;
+  request.payload = without_list;
   append(script, wire::FrameType::kRequest, request);
   append(script, wire::FrameType::kGranted, wire::Granted{0, 128});
   append(script, wire::FrameType::kDenied, wire::Denied{1, StatusCode::kDenied, "no"});
@@ -241,7 +247,7 @@ std::vector<Bytes> seeds() {
   Bytes stranger_script{std::byte{0}};
   append(stranger_script, wire::FrameType::kHello, wire::Hello{});
   wire::Proof proof;
-  proof.limits = {1, 4096, 16, 2, 1000, 1 << 21, "tcp", "me"};
+  proof.limits = {1, 4096, 16, 2, 1000, 1 << 21, 1 << 16, "tcp", "me"};
   append(stranger_script, wire::FrameType::kProof, proof);
   return {stranger_script, script_of_a_peer()};
 }
