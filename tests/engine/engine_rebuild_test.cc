@@ -113,16 +113,20 @@ TEST(EngineRebuild, AReadSurvivesOneChannel) { expect_survives(false, 1); }
 TEST(EngineRebuild, AReadSurvivesAllChannels) { expect_survives(false, 1000); }
 
 // A send that is not complete is sent again; one that is cannot be, and then both ends hear of it.
+// Not over TCPX, where a receive that waits for the rest of its data alone then waits for ever: there
+// the sender must have something left to post.
 TEST(EngineRebuild, ASendSurvivesOrBothEndsHear) {
   constexpr std::size_t kBytes = RebuildPair::kBytes;
-  for (int passes = 2; passes < 12; passes += 3) {
+  const bool tcpx = loopback_options().net.ends_with("/libnccl-net-standin.so");
+  for (int passes = 2; passes < (tcpx ? 3 : 12); passes += 3) {
     RebuildPair pair;
     const auto recv = pair.b.engine->recv(pair.a_at_b, {pair.remote_region, 0, kBytes});
     const auto send = pair.a.engine->send(pair.b_at_a, {pair.local_region, 0, kBytes});
     ASSERT_TRUE(recv.ok() && send.ok());
     pair.begin(*send, passes);
     pair.break_channels(1000);
-    ASSERT_TRUE(pair.Pair::finish(*send, *recv));
+    ASSERT_TRUE(pair.Pair::finish(*send, *recv))
+        << pair.a.engine->report() << pair.b.engine->report();
     const Status& received = pair.b.done[*recv].status;
     if (received.ok()) {
       EXPECT_TRUE(pair.a.done[*send].status.ok());
