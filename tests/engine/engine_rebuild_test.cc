@@ -113,8 +113,8 @@ TEST(EngineRebuild, AReadSurvivesOneChannel) { expect_survives(false, 1); }
 TEST(EngineRebuild, AReadSurvivesAllChannels) { expect_survives(false, 1000); }
 
 // A send that is not complete is sent again; one that is cannot be, and then both ends hear of it.
-// Not over TCPX, where a receive that waits for the rest of its data alone then waits for ever: there
-// the sender must have something left to post.
+// Not over TCPX, where a receive that waits for the rest of its data alone then waits for ever:
+// there the sender must have something left to post.
 TEST(EngineRebuild, ASendSurvivesOrBothEndsHear) {
   constexpr std::size_t kBytes = RebuildPair::kBytes;
   const bool tcpx = loopback_options().net.ends_with("/libnccl-net-standin.so");
