@@ -101,7 +101,7 @@ void run(std::span<const std::byte> input) {
 
 std::vector<Bytes> seeds() {
   wire::Proof proof;
-  proof.limits = {1, 524288, 16384, 2, 10000, 1 << 21, "tcp", "a name"};
+  proof.limits = {1, 524288, 16384, 2, 10000, 1 << 21, 1 << 16, "tcp", "a name"};
   wire::Credit credit;
   credit.count = 3;
   wire::Manifest manifest;
