@@ -105,6 +105,7 @@ void add_many_options(CLI::App& app, SettingOptions& settings, ManyOptions& opti
                  "Draw what all engines reach against channels into this SVG, with gnuplot")
       ->type_name("FILE");
   add_plan_options(app, settings, options.measure);
+  add_op_options(app, options.measure);
   add_engine_options(app, settings, options.engines);
 }
 

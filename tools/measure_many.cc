@@ -87,7 +87,7 @@ Status write_results(std::string_view command, const Target& target, const InFor
 int measure_many(std::string_view command, const Target& target, const InForce& in_force,
                  const ManyOptions& options, const std::vector<EnginePlace>& places,
                  const StartMembers& start) {
-  const auto plan = perf::make_plan(in_force.perf(), options.measure.both_directions);
+  const auto plan = plan_of(in_force, options.measure);
   if (!plan.ok()) return usage(plan.status());
   std::vector<std::uint32_t> counts{in_force.options().channels};
   if (!options.channels.empty()) {
@@ -108,6 +108,7 @@ int measure_many(std::string_view command, const Target& target, const InForce& 
     if (status.ok()) status = measure_once(one, sizes, places, start, rows);
     if (!status.ok()) return exit_status(status);
   }
+  if (const std::string beside = perf::beside_line(rows); !beside.empty()) print(beside);
   print(perf::verified_line(rows));
   return exit_status(write_results(command, target, in_force, options, rows));
 }

@@ -58,7 +58,7 @@ class OrchestratedMembers final : public Members {
   Status measure(std::uint32_t member) {
     const EnginePlace& place = places_[member];
     if (Status status = run_on_cores(place.cores); !status.ok()) return status;
-    const auto plan = perf::make_plan(in_force_.perf(), options_.measure.both_directions);
+    const auto plan = plan_of(in_force_, options_.measure);
     if (!plan.ok()) return plan.status();
     auto client = perf::Client::connect(
         {.engine = options_at(in_force_.options(), place, member),

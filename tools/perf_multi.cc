@@ -51,6 +51,21 @@ std::vector<std::string> arguments_for(std::vector<std::string> first, const InF
   return arguments;
 }
 
+// What is measured, as add_op_options() reads it.
+std::vector<std::string> op_arguments(const MeasureOptions& measure) {
+  std::vector<std::string> arguments{"--op", perf::to_string(measure.op), "--layout",
+                                     perf::to_string(measure.blocks.order)};
+  const auto add = [&arguments](const char* name, std::uint64_t number, std::uint64_t unless) {
+    if (number != unless) arguments.insert(arguments.end(), {name, std::to_string(number)});
+  };
+  add("--blocks", measure.blocks.count, 1);
+  add("--block-size", measure.blocks.bytes, 0);
+  add("--beside", measure.beside, 0);
+  if (measure.urgent) arguments.insert(arguments.end(), {"--priority", "urgent"});
+  if (measure.both_directions) arguments.emplace_back("--both-directions");
+  return arguments;
+}
+
 // A token that only this command line has; children are not given it on theirs, which others see.
 std::vector<std::string> environment_for(const InForce& in_force) {
   if (in_force.options().token.empty()) return {};
@@ -162,7 +177,8 @@ Result<std::unique_ptr<Members>> start_clients(const State& state,
     }
     first.insert(first.end(),
                  {"--ensemble-fd", std::to_string(kEnsembleFd), "--member", std::to_string(i)});
-    if (state.options.measure.both_directions) first.emplace_back("--both-directions");
+    const std::vector<std::string> op = op_arguments(state.options.measure);
+    first.insert(first.end(), op.begin(), op.end());
     for (const Setting& setting : perf_settings()) {
       const std::string name = setting.name;
       if (name == "perf_port") continue;

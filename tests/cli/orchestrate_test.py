@@ -50,6 +50,20 @@ class Local(CliTest):
                 self.check(self.sluice("perf", "multi", "local", "--engines", "3", "--channels",
                                        "1", "--json", "out.json", *options, *QUICK), [1])
 
+    def test_blocks_of_a_read_either_way(self):
+        for command in (["orchestrate"], ["perf", "multi"]):
+            with self.subTest(command=command):
+                result = self.sluice(*command, "local", "--engines", "2", "--channels", "1", "--op",
+                                     "read", "--blocks", "20", "--block-size", "4KiB", "--layout",
+                                     "strided", "--beside", "1MiB", "--priority", "urgent",
+                                     "--json", "out.json", "--iterations", "20", "--phase-ms", "10")
+                self.assert_works(result)
+                for row in self.read_json("out.json")["results"]:
+                    self.assertEqual((row["op"], row["blocks"], row["block_bytes"], row["layout"],
+                                      row["priority"], row["beside_bytes"], row["verified"]),
+                                     ("read", 20, 4096, "strided", "urgent", 1 << 20, True))
+                    self.assertGreater(row["post_us"], 0)
+
     def test_every_cadence_completes(self):
         for cadence in ("adapt", "spin", "yield", "sleep"):
             with self.subTest(cadence=cadence):
@@ -69,6 +83,7 @@ class Local(CliTest):
                                 (["--engines", "65"], "--engines"),
                                 (["--channels", "0"], "legal are 1 to 64"),
                                 (["--threads", "two"], "--threads"),
+                                (["--blocks", "2"], "blocks are for --op write"),
                                 (["--engines", "2", "--gpus", "0"], "--gpus")]:
             with self.subTest(arguments=arguments):
                 self.assert_fails(self.sluice("orchestrate", "local", *arguments), 2, part)

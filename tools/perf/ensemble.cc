@@ -27,11 +27,13 @@ std::string take(const Word& word) {
 
 // A ResultRow without strings of its own.
 struct FlatRow {
-  Word op, memory, direction;
-  std::uint64_t size_bytes, iterations, latency_iterations, verified_messages;
+  Word op, memory, direction, layout;
+  std::uint64_t size_bytes, blocks, block_bytes, beside_bytes;
+  std::uint64_t iterations, latency_iterations, verified_messages;
   std::uint32_t channels;
-  bool verified, has_cpu;
-  double gbytes_per_s, p50_us, p99_us, cpu_s_per_gb, seconds, cpu_seconds;
+  bool urgent, verified, has_cpu;
+  double gbytes_per_s, p50_us, p99_us, post_us, beside_gbytes_per_s;
+  double cpu_s_per_gb, seconds, cpu_seconds;
   EngineCounters counters;
 };
 
@@ -40,7 +42,14 @@ FlatRow flat(const ResultRow& row) {
   put(result.op, row.op);
   put(result.memory, row.memory);
   put(result.direction, row.direction);
+  put(result.layout, row.layout);
   result.size_bytes = row.size_bytes;
+  result.blocks = row.blocks;
+  result.block_bytes = row.block_bytes;
+  result.beside_bytes = row.beside_bytes;
+  result.urgent = row.urgent;
+  result.post_us = row.post_us;
+  result.beside_gbytes_per_s = row.beside_gbytes_per_s;
   result.iterations = row.iterations;
   result.latency_iterations = row.latency_iterations;
   result.verified_messages = row.verified_messages;
@@ -62,7 +71,14 @@ ResultRow whole(const FlatRow& row) {
   result.op = take(row.op);
   result.memory = take(row.memory);
   result.direction = take(row.direction);
+  result.layout = take(row.layout);
   result.size_bytes = row.size_bytes;
+  result.blocks = row.blocks;
+  result.block_bytes = row.block_bytes;
+  result.beside_bytes = row.beside_bytes;
+  result.urgent = row.urgent;
+  result.post_us = row.post_us;
+  result.beside_gbytes_per_s = row.beside_gbytes_per_s;
   result.iterations = row.iterations;
   result.latency_iterations = row.latency_iterations;
   result.verified_messages = row.verified_messages;

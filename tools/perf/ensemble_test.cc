@@ -60,6 +60,13 @@ TEST(Ensemble, RowsAndGivingUpCrossProcesses) {
     row.cpu_s_per_gb = 2.5;
     row.counters.wake_ups = 9;
     row.verified = true;
+    row.layout = "contiguous";
+    row.blocks = 11;
+    row.block_bytes = 12;
+    row.post_us = 3.5;
+    row.urgent = true;
+    row.beside_bytes = 13;
+    row.beside_gbytes_per_s = 4.5;
     (*joined)->add_row(1, row);
     (*joined)->give_up();
     _exit(0);
@@ -79,6 +86,13 @@ TEST(Ensemble, RowsAndGivingUpCrossProcesses) {
   EXPECT_EQ(row->cpu_s_per_gb, 2.5);
   EXPECT_EQ(row->counters.wake_ups, 9u);
   EXPECT_TRUE(row->verified);
+  EXPECT_EQ(row->layout, "contiguous");
+  EXPECT_EQ(row->blocks, 11u);
+  EXPECT_EQ(row->block_bytes, 12u);
+  EXPECT_EQ(row->post_us, 3.5);
+  EXPECT_TRUE(row->urgent);
+  EXPECT_EQ(row->beside_bytes, 13u);
+  EXPECT_EQ(row->beside_gbytes_per_s, 4.5);
   EXPECT_FALSE(ensemble->row(1, 1).has_value());
   EXPECT_FALSE(ensemble->row(0, 0).has_value());
 }

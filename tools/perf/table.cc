@@ -57,7 +57,7 @@ std::string verified_line(std::span<const ResultRow> rows) {
 std::string beside_line(std::span<const ResultRow> rows) {
   std::string rates;
   for (const ResultRow& row : rows) {
-    if (row.beside_bytes == 0) continue;
+    if (row.beside_bytes == 0 || row.engine == kAllEngines) continue;
     rates += (rates.empty() ? "" : ", ") + number(row.beside_gbytes_per_s);
   }
   if (rates.empty()) return "";
