@@ -37,6 +37,7 @@ Status Server::on_request(const wire::Request& request) {
   entry.state = State::kReceiving;
   entry.request = request;
   entry.request.payload = {};
+  if (Status status = find_list(entry); !status.ok()) return status;
   if (urgent(entry)) urgent_ |= 1ull << request.slot;
   if (notifies(entry)) notify_of(entry).push_back(request.slot);
   const auto head = request.payload.first(request.payload.size() - request.data_bytes());
@@ -102,31 +103,34 @@ std::uint64_t Server::writing(std::uint64_t slot) {
   return awaits ? entry.transfer : 0;
 }
 
-// Keeps the list of blocks, or finds one that was kept.
-Status Server::take_list(Entry& entry) {
-  wire::Request& request = entry.request;
-  if ((request.flags & wire::Request::kKeepsList) != 0) {
-    if (request.list_bytes > context_.options.kept_list_bytes) {
-      return protocol_error(fmt::format(
-          "a list of blocks of {} bytes to be kept, {} is the longest (kept_list_bytes)",
-          request.list_bytes, context_.options.kept_list_bytes));
-    }
-    request.flags &= static_cast<std::uint8_t>(~wire::Request::kKeepsList);  // Once.
-    const std::size_t refs = request.regions * wire::RegionRef::kBytes;
-    kept_.keep(request.list_id, std::span(entry.payload).subspan(refs, request.list_bytes));
-  } else if ((request.flags & wire::Request::kNamesList) != 0 && entry.list == nullptr) {
-    entry.list = kept_.find(request.list_id);
-    if (entry.list == nullptr) {
-      return protocol_error(
-          fmt::format("a Request names list of blocks {}, which was not kept", request.list_id));
-    }
+// At once: by the time that the rest of its payload is here, its id may stand for another.
+Status Server::find_list(Entry& entry) {
+  const wire::Request& request = entry.request;
+  if ((request.flags & wire::Request::kKeepsList) != 0 &&
+      request.list_bytes > context_.options.kept_list_bytes) {
+    return protocol_error(
+        fmt::format("a list of blocks of {} bytes to be kept, {} is the longest (kept_list_bytes)",
+                    request.list_bytes, context_.options.kept_list_bytes));
   }
-  return {};
+  if ((request.flags & wire::Request::kNamesList) == 0) return {};
+  entry.list = kept_.find(request.list_id);
+  if (entry.list != nullptr) return {};
+  return protocol_error(
+      fmt::format("a Request names list of blocks {}, which was not kept", request.list_id));
+}
+
+// Once, when the whole payload is here.
+void Server::keep_list(Entry& entry) {
+  wire::Request& request = entry.request;
+  if ((request.flags & wire::Request::kKeepsList) == 0) return;
+  request.flags &= static_cast<std::uint8_t>(~wire::Request::kKeepsList);
+  const std::size_t refs = request.regions * wire::RegionRef::kBytes;
+  kept_.keep(request.list_id, std::span(entry.payload).subspan(refs, request.list_bytes));
 }
 
 // The whole payload is here. Not OK: the initiator broke the protocol.
 Status Server::accept(Entry& entry, std::span<const std::byte> data) {
-  if (Status status = take_list(entry); !status.ok()) return status;
+  keep_list(entry);
   if (entry.request.operation == wire::Operation::kNotify) {
     entry.state = State::kLanded;
     return {};

@@ -77,7 +77,8 @@ class Server {
   };
 
   Status accept(Entry& entry, std::span<const std::byte> data);
-  Status take_list(Entry& entry);
+  Status find_list(Entry& entry);
+  void keep_list(Entry& entry);
   Status check(Entry& entry, Layout& layout, Status& denial);
   Status resolve(const Entry& entry, Layout& layout);
   Status begin(Entry& entry, Layout& layout, std::span<const std::byte> data);

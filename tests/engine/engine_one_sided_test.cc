@@ -139,6 +139,46 @@ TEST(OneSided, ListsThatComeAgainMeanTheSameBlocks) {
   EXPECT_GT(done, 100u);
 }
 
+// A Request names a list, and while its notification is still on the way its id gets another one.
+TEST(OneSided, AListIsTheOneThatWasNamed) {
+  constexpr std::size_t kBlock = 16;
+  constexpr std::size_t kLists = 33;
+  constexpr std::size_t kBlocks = 40;
+  OneSidedPair pair(kLists * kBlocks * kBlock);
+  const auto blocks = [&](std::size_t list) {
+    std::vector<RemoteSlice> there;
+    for (const std::uint64_t i : places(kBlocks, static_cast<std::uint32_t>(list))) {
+      there.push_back(pair.at_b((list * kBlocks + i) * kBlock, kBlock));
+    }
+    return there;
+  };
+  const std::vector<Slice> here{pair.at_a(0, kBlocks * kBlock)};
+  for (std::size_t list = 0; list < 16; ++list) {
+    for (int i = 0; i < 2; ++i) ASSERT_TRUE(pair.write(here, blocks(list)).ok());
+  }
+  std::ranges::copy(random_bytes(here[0].length, 9), pair.local.begin());
+  const std::vector<std::byte> before = pair.remote;
+  const std::string long_text(Engine::kLongestNotification, 'x');
+  const auto named = pair.a.engine->write(pair.b_at_a, here, blocks(0), telling(long_text));
+  pair.a.pass();
+  TransferOptions urgent;
+  urgent.priority = Priority::kUrgent;
+  for (std::size_t list = 16; list < kLists; ++list) {
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_TRUE(pair.a.engine->write(pair.b_at_a, here, blocks(list), urgent).ok());
+    }
+  }
+  ASSERT_TRUE(pair.finish(named).ok());
+  ASSERT_TRUE(pair.drive([&] { return pair.a.done.size() == 32 + 1 + 2 * (kLists - 16); }));
+  std::size_t at = 0;
+  for (const RemoteSlice& block : blocks(0)) {
+    EXPECT_EQ(std::memcmp(&pair.remote[block.offset], &pair.local[at], kBlock), 0) << at;
+    at += kBlock;
+  }
+  EXPECT_TRUE(std::equal(before.begin() + kBlocks * kBlock, before.begin() + 16 * kBlocks * kBlock,
+                         pair.remote.begin() + kBlocks * kBlock));
+}
+
 TEST(OneSided, RegionsAndSizesMixInOneList) {
   OneSidedPair pair(200'000);
   std::vector<std::byte> second = random_bytes(50'000, 9);
