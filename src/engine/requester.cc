@@ -254,9 +254,10 @@ bool Requester::send_part(std::uint16_t slot, FrameStream& link) {
 
 bool Requester::room_for(std::uint64_t payload, const PeerLimits& limits, bool kept) const {
   const int slots = static_cast<int>(wire::kMostSlots) - (kept ? 0 : kKeptSlots);
-  const std::uint64_t most = limits.request_bytes - (kept ? 0 : limits.request_bytes / kKeptShare);
-  // Alone, one may be as long as the target takes.
-  return std::popcount(used_) < slots && (held_ + payload <= most || held_ == 0);
+  // The only one of its kind may be as long as the target takes, or it would wait for ever.
+  const bool all = kept || (used_ & ~urgent_) == 0;
+  const std::uint64_t most = limits.request_bytes - (all ? 0 : limits.request_bytes / kKeptShare);
+  return std::popcount(used_) < slots && held_ + payload <= most;
 }
 
 bool Requester::start_waiting(TransferQueue& waiting, FrameStream& link, const PeerLimits& limits,

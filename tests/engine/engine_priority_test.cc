@@ -107,6 +107,29 @@ TEST(Priority, SomeSlotsAndSomeOfTheTargetsMemoryAreKeptForUrgentOnes) {
   }
 }
 
+// Its list and notification are more than what others leave to urgent ones, and those never end.
+TEST(Priority, ALongRequestDoesNotWaitForEverBesideUrgentOnes) {
+  Options options = short_chunks();
+  options.request_bytes = 2 << 20;
+  constexpr std::size_t kBlocks = 280'000;
+  OneSidedPair pair(kBlocks, options);
+  std::vector<Slice> here;
+  std::vector<RemoteSlice> there;
+  for (std::size_t i = 0; i < kBlocks; i += 2) {  // Two lengths: 14 bytes of list for each block.
+    const std::size_t length = 1 + i / 2 % 2;
+    here.push_back(pair.at_a(i, length));
+    there.push_back(pair.at_b(i, length));
+  }
+  const auto slow = pair.a.engine->write(pair.b_at_a, here, there);
+  ASSERT_TRUE(slow.ok());
+  ASSERT_TRUE(pair.drive([&] {
+    static_cast<void>(pair.a.engine->write(pair.b_at_a, std::vector{pair.at_a(0, 1)},
+                                           std::vector{pair.at_b(0, 1)}, urgent()));
+    return pair.a.finished(*slow);
+  }));
+  EXPECT_TRUE(pair.a.done.at(*slow).status.ok()) << pair.a.done.at(*slow).status.to_string();
+}
+
 TEST(Priority, DeadlinesAndCancelsReachUrgentOnesThatWait) {
   constexpr std::uint64_t kBytes = 64 << 10;  // Not in the Request.
   OneSidedPair pair(kBytes);
