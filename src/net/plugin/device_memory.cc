@@ -6,16 +6,19 @@
 #include <charconv>
 #include <cstring>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <string>
+#include <utility>
 
 namespace sluice {
 namespace {
 
-// Ours are few, but a process with a driver has thousands of mappings.
+// Ours are few, but a process with a driver has thousands of mappings: not byte by byte.
 std::string own_maps() {
-  std::ifstream file("/proc/self/maps");
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  const std::ifstream file("/proc/self/maps");
+  std::ostringstream text;
+  text << file.rdbuf();
+  return std::move(text).str();
 }
 
 struct Mapping {
