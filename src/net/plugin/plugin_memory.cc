@@ -68,7 +68,7 @@ PluginMemory::Extent PluginMemory::extent_of(std::size_t piece, const CommRef& c
   begin = begin / kPageBytes * kPageBytes;
   end = (end + kPageBytes - 1) / kPageBytes * kPageBytes;
   if (end == begin) end += kPageBytes;
-  return {range_.data() - (base - begin), end - begin};
+  return {range_.data() + static_cast<std::ptrdiff_t>(begin - base), end - begin};
 }
 
 void* PluginMemory::register_piece(const CommRef& comm, std::size_t piece, Status& failure) {
