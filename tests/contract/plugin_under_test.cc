@@ -10,6 +10,7 @@
 #include "src/base/clock.h"
 #include "src/net/plugin/plugin_net.h"
 #include "tests/contract/net_under_test.h"
+#include "tests/support/sanitized.h"
 
 namespace sluice::contract {
 namespace {
@@ -76,14 +77,6 @@ NetFactory factory(std::string name, const Plugin& plugin) {
 
 std::string built(const std::string& name) { return fmt::format("{}/{}", SLUICE_PLUGINS, name); }
 
-// What differs between the versions of the HOST stand-in does not need a sanitizer each.
-constexpr bool kSanitized =
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    true;
-#else
-    false;
-#endif
-
 // Quick about what takes the real one seconds.
 std::map<std::string, std::string> standin_environment() {
   return {{"SLUICE_STANDIN_STRICT", "1"},
@@ -108,6 +101,7 @@ std::vector<NetFactory> plugin_nets() {
   standin.environment["SLUICE_STANDIN_POOL_PAGES"] = "16384";
   all.push_back(factory("StandinTcpxTiny", standin));
   for (int version = 5; version <= 12; ++version) {
+    // What differs between the versions does not need a sanitizer each.
     if (kSanitized && version != 5 && version != 12) continue;
     all.push_back(factory(fmt::format("StandinHostV{}", version),
                           Plugin{.file = built(fmt::format("libnccl-net-standin-v{}.so", version)),

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "tests/engine/engine_fixture.h"
+#include "tests/support/sanitized.h"
 
 namespace sluice {
 namespace {
@@ -27,13 +28,6 @@ std::size_t resident_bytes() {
   statm >> total >> resident;
   return resident * 4096;
 }
-
-constexpr bool kSanitized =
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    true;
-#else
-    false;
-#endif
 
 TEST(EngineMany, TwoHundredPeersInOneProcess) {
   constexpr std::size_t kPeers = 200;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "src/net/plugin/abi.h"
+#include "tests/support/sanitized.h"
 
 namespace sluice::nccl_test {
 
@@ -73,13 +74,10 @@ inline constexpr int kNewest = 12;
 
 // What the tests go through. What differs between the tables does not need a sanitizer each.
 inline std::vector<int> tables_from(int oldest) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return {oldest, kNewest};
-#else
+  if (kSanitized) return {oldest, kNewest};
   std::vector<int> all;
   for (int version = oldest; version <= kNewest; ++version) all.push_back(version);
   return all;
-#endif
 }
 
 }  // namespace sluice::nccl_test

@@ -16,17 +16,14 @@
 #include <string_view>
 
 #include "src/base/log.h"
+#include "tests/support/sanitized.h"
 
 namespace sluice::sim {
 namespace {
 
 std::uint64_t first_seed = 1;
 constexpr std::uint64_t kUsualSeeds = 500;
-#ifdef __SANITIZE_ADDRESS__
-std::uint64_t seeds = 150;  // Several times as slow.
-#else
-std::uint64_t seeds = kUsualSeeds;
-#endif
+std::uint64_t seeds = kAddressSanitizer ? 150 : kUsualSeeds;  // It is several times as slow.
 volatile std::uint64_t seed_running = 0;
 
 // A failed SLUICE_CHECK ends the process: without the seed nobody could repeat it.
