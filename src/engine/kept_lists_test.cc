@@ -49,7 +49,7 @@ TEST(ToldLists, AreNotNamedBeforeTheyAreOutNorWhenTheyNeverWere) {
 
 TEST(ToldLists, TooShortAndTooLongOnesAreBrought) {
   ToldLists lists;
-  for (const std::size_t length : {63, 1001}) {
+  for (const std::size_t length : {63u, 1001u}) {
     for (int i = 0; i < 3; ++i) {
       EXPECT_EQ(lists.choose(list_of(1, length), kLongest).telling, Telling::kWhole);
     }

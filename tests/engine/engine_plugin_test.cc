@@ -90,7 +90,7 @@ TEST_F(EnginePlugin, GpuMemoryIsHandedToThePluginAndUnpackedByTheGpu) {
   const RegionId source = pair.a.add(from, Memory::kCuda);
   const RegionId sink = pair.b.add(into, Memory::kCuda);
   const SluiceStandinCounters before = counters();
-  for (const std::size_t bytes : {0, 1, 100, 4096, 300'001}) {
+  for (const std::size_t bytes : {0u, 1u, 100u, 4096u, 300'001u}) {
     std::fill(into.begin(), into.end(), std::byte{0});
     const auto received = pair.b.engine->recv(pair.a_at_b, {sink, 0, bytes});
     const auto sent = pair.a.engine->send(pair.b_at_a, {source, 0, bytes});

@@ -67,8 +67,8 @@ TEST(Priority, UrgentOnesGoFirstAndThenTheOthersInTurn) {
         *pair.a.engine->read(pair.b_at_a, here, there, first ? urgent() : TransferOptions()));
   }
   const auto done = [&](std::size_t from, std::size_t to) {
-    return std::all_of(ids.begin() + from, ids.begin() + to,
-                       [&](TransferId id) { return pair.a.finished(id); });
+    return std::ranges::all_of(std::span(ids).subspan(from, to - from),
+                               [&](TransferId id) { return pair.a.finished(id); });
   };
   ASSERT_TRUE(pair.drive([&] { return done(kCount / 2, kCount); }));
   EXPECT_FALSE(done(0, kCount / 2));
@@ -141,11 +141,11 @@ TEST(Priority, DeadlinesAndCancelsReachUrgentOnesThatWait) {
   };
   TransferOptions late;
   late.deadline = std::chrono::milliseconds(5);
-  for (int i = 0; i < 100; ++i) ask(i % 2 == 0 ? late : TransferOptions());
-  for (int i = 1; i < 100; i += 2) ASSERT_TRUE(pair.a.engine->cancel(waiting[i]).ok());
+  for (std::size_t i = 0; i < 100; ++i) ask(i % 2 == 0 ? late : TransferOptions());
+  for (std::size_t i = 1; i < 100; i += 2) ASSERT_TRUE(pair.a.engine->cancel(waiting[i]).ok());
   // The target is not driven at all.
   ASSERT_TRUE(drive({&pair.a}, [&] { return pair.a.done.size() == 100; }));
-  for (int i = 0; i < 100; ++i) {
+  for (std::size_t i = 0; i < 100; ++i) {
     EXPECT_EQ(pair.a.done.at(waiting[i]).status.code(),
               i % 2 == 0 ? StatusCode::kTimedOut : StatusCode::kCancelled);
   }

@@ -33,8 +33,9 @@ TEST_P(EngineTransferTest, EverySizeUnaligned) {
   std::vector<std::byte> into(kLargest + 64);
   const RegionId from_region = pair.a.add(from);
   const RegionId into_region = pair.b.add(into);
-  for (const std::size_t size : {0, 1, 7, 16, 4095, 4096, 16 << 10, (16 << 10) + 1, 65'537, 262'144,
-                                 262'145, 524'288, 1'048'577, 3 << 20, (3 << 20) + 1}) {
+  for (const std::size_t size :
+       {0u, 1u, 7u, 16u, 4095u, 4096u, 16u << 10, (16u << 10) + 1, 65'537u, 262'144u, 262'145u,
+        524'288u, 1'048'577u, 3u << 20, (3u << 20) + 1}) {
     std::fill(into.begin(), into.end(), std::byte{0xee});
     const auto recv = pair.b.engine->recv(pair.a_at_b, {into_region, 5, size});
     const auto send = pair.a.engine->send(pair.b_at_a, {from_region, 3, size});

@@ -34,7 +34,7 @@ struct ScatteredBlocks {
       bytes -= length;
     }
     std::shuffle(blocks.begin(), blocks.end(), random);
-    for (const std::size_t half : {0, 1}) memory[half] = random_bytes(ends[half] + 9, seed + 1);
+    for (const std::size_t half : {0u, 1u}) memory[half] = random_bytes(ends[half] + 9, seed + 1);
   }
   [[nodiscard]] std::vector<std::byte> content() const {
     std::vector<std::byte> bytes;
@@ -55,7 +55,7 @@ struct ScatteredBlocks {
     return both[0];
   }
   void add_to(Host& host, Memory kind) {
-    for (const std::size_t half : {0, 1}) regions[half] = host.add(memory[half], kind);
+    for (const std::size_t half : {0u, 1u}) regions[half] = host.add(memory[half], kind);
   }
   [[nodiscard]] std::vector<Slice> slices() const {
     std::vector<Slice> slices;
@@ -67,7 +67,7 @@ struct ScatteredBlocks {
   // As `initiator` names them, to which `owner` has exported them.
   [[nodiscard]] std::vector<RemoteSlice> exported(Host& owner, Host& initiator, PeerId peer) const {
     RemoteRegionId imported[2] = {};
-    for (const std::size_t half : {0, 1}) {
+    for (const std::size_t half : {0u, 1u}) {
       const auto bytes = owner.engine->export_region(regions[half], Access::kReadWrite);
       imported[half] = *initiator.engine->import_region(peer, *bytes);
     }

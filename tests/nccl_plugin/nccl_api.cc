@@ -117,8 +117,11 @@ class ApiOf final : public Api {
   }
 
   ResultCode reg_mr(void* comm, void* data, std::size_t size, int type, void** mr) override {
-    if constexpr (kVersion >= 8) return table_.reg_mr(comm, data, size, type, mr);
-    return table_.reg_mr(comm, data, static_cast<int>(size), type, mr);
+    if constexpr (kVersion >= 8) {
+      return table_.reg_mr(comm, data, size, type, mr);
+    } else {
+      return table_.reg_mr(comm, data, static_cast<int>(size), type, mr);
+    }
   }
   ResultCode dereg_mr(void* comm, void* mr) override { return table_.dereg_mr(comm, mr); }
 

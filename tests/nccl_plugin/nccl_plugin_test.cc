@@ -94,8 +94,8 @@ TEST_P(NcclPluginTest, AListenCommMakesOneConnection) {
 TEST_P(NcclPluginTest, EverySizeArrivesAndIsTold) {
   make_connection();
   std::uint64_t seed = 0;
-  for (const std::size_t size :
-       {0, 1, 15, 16, 17, 4095, 4096, 4097, 128 << 10, 512 << 10, 1 << 20, 4 << 20, 0}) {
+  for (const std::size_t size : {0u, 1u, 15u, 16u, 17u, 4095u, 4096u, 4097u, 128u << 10, 512u << 10,
+                                 1u << 20, 4u << 20, 0u}) {
     SCOPED_TRACE(size);
     Bytes from = pattern(size, ++seed);
     Bytes into(size + 64);  // NCCL often has more room than it gets.

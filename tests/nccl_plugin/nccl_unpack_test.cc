@@ -166,8 +166,8 @@ TEST_P(NcclUnpackTest, EverySizeIsUnpackedFromItsSlot) {
   Kernel kernel(c.handle);
   Bytes fifo(kRoom);
   std::uint64_t seed = 0;
-  for (const std::size_t size : {0, 1, 15, 16, 17, 4095, 4096, 4097, 65'539, 512 << 10, 1 << 20,
-                                 (4 << 20) - 1, 8 << 20, 0, 1, 2, 3, 4, 5}) {
+  for (const std::size_t size : {0u, 1u, 15u, 16u, 17u, 4095u, 4096u, 4097u, 65'539u, 512u << 10,
+                                 1u << 20, (4u << 20) - 1, 8u << 20, 0u, 1u, 2u, 3u, 4u, 5u}) {
     SCOPED_TRACE(size);
     Bytes from = pattern(size, ++seed);
     void* receive = irecv(c.recv_comm, std::min(size + 64, kRoom));

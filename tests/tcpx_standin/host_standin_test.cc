@@ -183,7 +183,7 @@ TYPED_TEST(HostTest, DescribesItself) {
 TYPED_TEST(HostTest, MessagesArriveInPlaceWithTheirSize) {
   this->open();
   this->from_.fill(5);
-  for (const std::size_t bytes : {0, 1, 4095, 4097, 524'288, 4 << 20}) {
+  for (const std::size_t bytes : {0u, 1u, 4095u, 4097u, 524'288u, 4u << 20}) {
     std::memset(this->into_.data(), 0, this->into_.bytes());
     void* received = this->receive(this->into_.bytes());
     void* sent = this->send(bytes);

@@ -12,7 +12,6 @@ namespace sluice::perf {
 namespace {
 
 constexpr std::chrono::milliseconds kPass{50};
-constexpr std::chrono::seconds kPatience{10};       // For a client's first message.
 constexpr std::chrono::milliseconds kIdle{60'000};  // Between the runs of a client.
 // For all writes or reads of a run, of which this end sees nothing.
 constexpr std::chrono::milliseconds kLongestRun{600'000};

@@ -114,7 +114,7 @@ void size_written(Probe& probe) {
 void shorter(Probe& probe) {
   probe.load();
   Link link(probe, kChunkBytes);
-  for (const std::size_t bytes : {0, 1, 4097, 100'000}) {
+  for (const std::size_t bytes : {0u, 1u, 4097u, 100'000u}) {
     link.exchange(bytes, kChunkBytes, bytes);
   }
   probe.pass("less than the receive has room for");

@@ -23,7 +23,7 @@ TEST(ReadableBytes, GoOnOverMappingsThatMeet) {
 }
 
 TEST(ReadableBytes, AreNoneWhereNothingIsMappedOrReadable) {
-  for (const std::uint64_t base : {0x0, 0xfff, 0x4000, 0x5000, 0x7000}) {
+  for (const std::uint64_t base : {0x0u, 0xfffu, 0x4000u, 0x5000u, 0x7000u}) {
     EXPECT_EQ(readable_bytes(kMaps, base, 100), 0u) << base;
   }
   EXPECT_EQ(readable_bytes("", 0x1000, 100), 0u);

@@ -171,7 +171,7 @@ TEST_F(PluginNetTest, FragmentsOutliveAFailureUntilTheyAreConsumed) {
   make_channels();
   for (int i = 0; i < 3; ++i) ASSERT_EQ(recv(100), PostAnswer::kPosted);
   state().done_up_to = 2;
-  for (const std::uint64_t slot : {0, 1}) {
+  for (const std::uint64_t slot : {0u, 1u}) {
     meta->entries[slot][0] = {0, 100, 0};
     meta->counts[slot] = 1;
   }
