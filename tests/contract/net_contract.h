@@ -11,12 +11,12 @@
 #include <cstring>
 #include <functional>
 #include <memory>
-#include <random>
 #include <vector>
 
 #include "src/gpu/host_gpu.h"
 #include "src/net/net.h"
 #include "tests/contract/net_under_test.h"
+#include "tests/support/bytes.h"
 
 namespace sluice::contract {
 
@@ -25,13 +25,6 @@ class Noise {
  public:
   static constexpr std::size_t kBytes = 6 << 20;
   static constexpr std::size_t kLongest = 4 << 20;  // Of one chunk.
-  Noise() : bytes_(kBytes) {
-    std::mt19937_64 random(11);
-    for (std::size_t i = 0; i < kBytes; i += 8) {
-      const std::uint64_t word = random();
-      std::memcpy(bytes_.data() + i, &word, 8);
-    }
-  }
   [[nodiscard]] std::span<std::byte> bytes() { return bytes_; }
   // What chunk `k` consists of.
   [[nodiscard]] const std::byte* chunk(std::uint64_t k) const {
@@ -39,7 +32,7 @@ class Noise {
   }
 
  private:
-  std::vector<std::byte> bytes_;
+  std::vector<std::byte> bytes_ = random_bytes(kBytes, 11);
 };
 
 // Calls `turn` until `done` says true. False after two minutes: a test fails instead of hanging.

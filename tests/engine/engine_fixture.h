@@ -11,11 +11,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "sluice/engine.h"
+#include "tests/support/bytes.h"
 
 namespace sluice {
 
@@ -131,14 +131,5 @@ struct Pair {
   PeerId b_at_a{};
   PeerId a_at_b{};
 };
-
-inline std::vector<std::byte> random_bytes(std::size_t count, std::uint32_t seed) {
-  std::mt19937_64 random(seed);
-  std::vector<std::uint64_t> words((count + 7) / 8);
-  std::ranges::generate(words, std::ref(random));
-  std::vector<std::byte> bytes(count);
-  if (count > 0) std::memcpy(bytes.data(), words.data(), count);
-  return bytes;
-}
 
 }  // namespace sluice

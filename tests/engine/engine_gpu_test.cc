@@ -129,7 +129,7 @@ class EngineGpu : public testing::Test {
     EXPECT_TRUE(pair_.a.done.at(*send).status.ok()) << pair_.a.done.at(*send).status.to_string();
     EXPECT_TRUE(pair_.b.done.at(*recv).status.ok()) << pair_.b.done.at(*recv).status.to_string();
     EXPECT_EQ(pair_.b.done.at(*recv).bytes, bytes);
-    EXPECT_TRUE(std::equal(sent.begin(), sent.end(), into.begin() + 32)) << bytes << " bytes";
+    EXPECT_TRUE(same_bytes(sent, std::span(into).subspan(32, bytes))) << bytes << " bytes";
     const auto untouched = [](std::byte b) { return b == std::byte{0x5a}; };
     EXPECT_TRUE(std::all_of(into.begin(), into.begin() + 32, untouched));
     EXPECT_TRUE(std::all_of(into.end() - 32, into.end(), untouched));

@@ -42,7 +42,7 @@ struct LongAndShort : OneSidedPair {
     const bool overtook = !a.finished(*slow);
     EXPECT_TRUE(drive([&] { return a.finished(*slow); }));
     EXPECT_TRUE(a.done.at(*slow).status.ok() && a.done.at(*fast).status.ok());
-    EXPECT_TRUE(local == remote);
+    EXPECT_TRUE(same_bytes(local, remote));
     return overtook;
   }
 };
@@ -73,7 +73,7 @@ TEST(Priority, UrgentOnesGoFirstAndThenTheOthersInTurn) {
   ASSERT_TRUE(pair.drive([&] { return done(kCount / 2, kCount); }));
   EXPECT_FALSE(done(0, kCount / 2));
   ASSERT_TRUE(pair.drive([&] { return done(0, kCount / 2); }));
-  EXPECT_TRUE(pair.local == pair.remote);
+  EXPECT_TRUE(same_bytes(pair.local, pair.remote));
 }
 
 TEST(Priority, NotificationsOfUrgentOnesDoNotWaitForTheOthers) {

@@ -99,7 +99,7 @@ void expect_survives(bool writes, std::size_t most) {
     const Status status = pair.finish(id);
     ASSERT_TRUE(status.ok()) << status.to_string() << pair.a.engine->report()
                              << pair.b.engine->report();
-    EXPECT_TRUE(pair.local == pair.remote);
+    EXPECT_TRUE(same_bytes(pair.local, pair.remote));
     pair.use_all();
   }
   EXPECT_TRUE(pair.drive([&] { return pair.b.hear() == 2; }));
@@ -130,7 +130,7 @@ TEST(EngineRebuild, ASendSurvivesOrBothEndsHear) {
     const Status& received = pair.b.done[*recv].status;
     if (received.ok()) {
       EXPECT_TRUE(pair.a.done[*send].status.ok());
-      EXPECT_TRUE(pair.local == pair.remote);
+      EXPECT_TRUE(same_bytes(pair.local, pair.remote));
       continue;
     }
     EXPECT_TRUE(pair.a.done[*send].status.ok()) << received.to_string();
@@ -156,7 +156,7 @@ TEST(EngineRebuild, WhatIsCancelledMeanwhileEndsAndTheNextTransferWorks) {
     std::ranges::copy(random_bytes(kBytes, 90), pair.local.begin());
     const Status next = pair.write(here, there);
     EXPECT_TRUE(next.ok()) << next.to_string();
-    EXPECT_TRUE(pair.local == pair.remote);
+    EXPECT_TRUE(same_bytes(pair.local, pair.remote));
     pair.expect_nobody_lost();
   }
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -16,7 +16,6 @@
 namespace sluice::nccl_test {
 
 using testing::eventually;
-using testing::pattern;
 using Bytes = std::vector<std::byte>;
 using Handle = std::array<std::byte, nccl_abi::kHandleBytes>;
 

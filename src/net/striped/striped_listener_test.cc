@@ -63,7 +63,7 @@ class StripedListenerTest : public ::testing::Test {
   }
   // One test of a channel: bytes go through.
   void expect_works() {
-    auto from = testing::pattern(1 << 20, 1);
+    auto from = pattern(1 << 20, 1);
     std::vector<std::byte> into(1 << 20);
     std::uint32_t receive = 0;
     std::uint32_t send = 0;

@@ -12,7 +12,6 @@ namespace sluice {
 namespace {
 
 using testing::eventually;
-using testing::pattern;
 using Wait = ChunkStream::Wait;
 
 constexpr std::uint64_t kLeast = ReferenceStream::kLeastBytes;

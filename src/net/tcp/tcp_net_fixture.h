@@ -18,7 +18,6 @@
 namespace sluice {
 
 using testing::eventually;
-using testing::pattern;
 
 inline std::unique_ptr<TcpNet> make_net(TcpNetOptions options = {}) {
   static const SystemClock clock;

@@ -19,6 +19,7 @@
 
 #include "src/base/fd.h"
 #include "src/base/log.h"
+#include "tests/support/bytes.h"
 
 namespace sluice::testing {
 
@@ -61,17 +62,6 @@ inline std::pair<Fd, Fd> small_pair() {
   std::array<int, 2> fds{};
   EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()), 0);
   return {Fd(fds[0]), Fd(fds[1])};
-}
-
-// Bytes that tell where they belong.
-inline std::vector<std::byte> pattern(std::size_t bytes, std::uint64_t seed) {
-  std::vector<std::byte> result(bytes);
-  std::uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
-  for (std::byte& b : result) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    b = static_cast<std::byte>(state >> 56);
-  }
-  return result;
 }
 
 inline std::size_t entries_of(const char* directory) {
