@@ -6,6 +6,7 @@ function(sluice_folder name)
   add_library(sluice_${name} STATIC ${arg_SOURCES})
   target_include_directories(sluice_${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
   target_link_libraries(sluice_${name} PUBLIC ${arg_LINKS})
+  target_compile_options(sluice_${name} PRIVATE ${fuzzed_flags})
 endfunction()
 
 # sluice_test(<name> LABEL unit|contract|e2e|sim|fuzz-smoke SOURCES ... LINKS ...

@@ -1,4 +1,4 @@
-// What a fuzz target defines. One of two mains calls it: libFuzzer's (preset fuzz), or
+// What a fuzz target defines. One of two mains calls it: libFuzzer's (preset asan), or
 // replay_main.cc, which every other build has and which the test command runs as a smoke test.
 #pragma once
 
