@@ -121,7 +121,8 @@ bool Sender::poll() {
 }
 
 void Sender::fill(std::size_t bytes, std::uint64_t seed) {
-  for (std::size_t i = 0; i < bytes; ++i) buffer_.data()[i] = pattern_at(i, seed);
+  std::byte* const at = buffer_.data();
+  for (std::size_t i = 0; i < bytes; ++i) at[i] = pattern_at(i, seed);
 }
 
 ResultCode Sender::try_post(std::size_t bytes, void*& request) {
@@ -242,8 +243,9 @@ void Receiver::unpack(std::uint64_t number, std::size_t room, std::size_t bytes)
 }
 
 void Receiver::check(std::size_t room, std::size_t bytes, std::uint64_t seed) {
+  const std::byte* const at = place(room);
   for (std::size_t i = 0; i < bytes; ++i) {
-    if (place(room)[i] == pattern_at(i, seed)) continue;
+    if (at[i] == pattern_at(i, seed)) continue;
     probe_.fails(fmt::format("byte {} of {} is wrong in message {}", i, bytes, collected_));
   }
 }
