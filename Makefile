@@ -29,8 +29,9 @@ build: deps
 demo: build
 	@build/bin/sluice perf local
 
+# One test more than there are cores: many wait for most of their time.
 test: build
-	@ctest --preset release --parallel $(JOBS)
+	@ctest --preset release --parallel $$(($(JOBS) + 1))
 
 bench: build
 	@python3 bench/compare.py

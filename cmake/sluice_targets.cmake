@@ -32,5 +32,12 @@ function(sluice_test name)
     set(arg_LABEL "${arg_LABEL};threads")
     add_dependencies(sluice_threads ${name})
   endif()
-  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABEL}" TIMEOUT ${arg_TIMEOUT})
+  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABEL}")
+  sluice_limit(${arg_TIMEOUT} ${name})
+endfunction()
+
+# sluice_limit(<seconds> <test> ...): how long they may take. Those that may take longest start
+# first, so that no core is idle while the last one runs.
+function(sluice_limit seconds)
+  set_tests_properties(${ARGN} PROPERTIES TIMEOUT ${seconds} COST ${seconds})
 endfunction()
