@@ -189,14 +189,14 @@ double Bench::kernel_gbytes_per_s(std::uint32_t blocks, const Work& work) {
   CopyArguments arguments{};
   arguments.units = units;
   arguments.count = static_cast<std::uint32_t>(list.size());
-  arguments.finished = reinterpret_cast<std::uint32_t*>(finished_);
+  arguments.state = reinterpret_cast<LaunchState*>(finished_);
   arguments.flag = reinterpret_cast<std::uint64_t*>(base);
   void* parameters[] = {&arguments};
   std::vector<double> rates;
   for (int round = 0; round <= kRounds; ++round) {
     const auto start = Clock::now();
     for (int i = 0; i < kLaunches; ++i) {
-      must(driver_.cuLaunchKernel(copy_pieces_, blocks, 1, 1, kCopyThreads, 1, 1, 0, stream_,
+      must(driver_.cuLaunchKernel(copy_pieces_, blocks, 1, 1, kLaunchThreads, 1, 1, 0, stream_,
                                   parameters, nullptr),
            "launching copy_pieces");
     }
@@ -257,7 +257,7 @@ Latency Bench::persistent_us(std::uint32_t sms, const Work& work) {
   *flag = 0;
   PersistentArguments arguments{posted, jobs, reinterpret_cast<std::uint32_t*>(finished_), flag};
   void* parameters[] = {&arguments};
-  if (!must(driver_.cuLaunchKernel(persistent_, sms, 1, 1, kCopyThreads, 1, 1, 0, stream_,
+  if (!must(driver_.cuLaunchKernel(persistent_, sms, 1, 1, kLaunchThreads, 1, 1, 0, stream_,
                                    parameters, nullptr),
             "launching persistent_copy")) {
     return {};

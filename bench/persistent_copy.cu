@@ -3,7 +3,7 @@
 
 namespace sluice {
 
-extern "C" __global__ void __launch_bounds__(kCopyThreads, 1)
+extern "C" __global__ void __launch_bounds__(kLaunchThreads, 1)
     persistent_copy(PersistentArguments arguments) {
   __shared__ std::uint64_t posted;
   const std::uint32_t lane = threadIdx.x % kLanes;

@@ -33,7 +33,7 @@ function(sluice_embed_kernels target source symbol)
   cmake_path(GET source STEM name)
   set(fatbin ${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin)
   add_custom_command(OUTPUT ${fatbin}
-    COMMAND ${SLUICE_NVCC} -std=c++17 -O3 -fatbin ${SLUICE_CUDA_TARGETS} -I${PROJECT_SOURCE_DIR}
+    COMMAND ${SLUICE_NVCC} -std=c++20 --expt-relaxed-constexpr -O3 -fatbin ${SLUICE_CUDA_TARGETS} -I${PROJECT_SOURCE_DIR}
             -MD -MF ${fatbin}.d -o ${fatbin} ${CMAKE_CURRENT_SOURCE_DIR}/${source}
     DEPENDS ${source} DEPFILE ${fatbin}.d COMMENT "Compiling kernels of ${source}" VERBATIM)
   set(bytes ${CMAKE_CURRENT_BINARY_DIR}/${name}_fatbin.cc)

@@ -7,7 +7,7 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build make pkg-config python3 libfmt-dev libcli11-dev nlohmann-json3-dev
-       libsodium-dev libgtest-dev libgmock-dev libbenchmark-dev)
+       libsodium-dev libisal-dev libgtest-dev libgmock-dev libbenchmark-dev)
 run=(gnuplot-nox iperf3 iproute2 python3-yaml)
 checks=(git ccache clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev)
 

@@ -4,9 +4,10 @@
 
 #include <cstdint>
 
+#include "src/gpu/launch.h"
+
 namespace sluice {
 
-inline constexpr std::uint32_t kLanes = 32;
 inline constexpr int kVectorsInFlight = 8;  // Of one lane: a unit of 4 KiB in one go.
 inline constexpr std::uint32_t kVector = sizeof(uint4);
 

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <utility>
+#include <vector>
 
 #include "src/base/check.h"
 #include "src/base/log.h"
+#include "src/gpu/checksum_queue.h"
 #include "src/gpu/copy_lanes.h"
 #include "src/gpu/fatbins.h"
 
@@ -18,11 +20,19 @@ namespace {
 // writes its flag.
 constexpr std::uint32_t kPatientTests = 4096;
 
+// A ticket tells the kind of work and its number among those of its kind.
+enum class Kind : std::uint64_t { kUnpack, kPack, kChecksum };
+constexpr std::uint64_t kKinds = 3;
+
+constexpr std::uint64_t ticket_of(Kind kind, std::uint64_t number) {
+  return number * kKinds + static_cast<std::uint64_t>(kind);
+}
+
 class CudaGpu final : public Gpu {
  public:
   CudaGpu(CudaDriver driver, const CudaGpuOptions& options)
       : options_(options),
-        cuda_{std::move(driver), nullptr, nullptr, false, {}},
+        cuda_{.driver = std::move(driver)},
         unpacks_(std::make_unique<CopyLanes>(cuda_, options.sms, options.unpack)),
         packs_(std::make_unique<CopyLanes>(cuda_, options.sms, options.pack)) {}
   ~CudaGpu() override;
@@ -31,6 +41,7 @@ class CudaGpu final : public Gpu {
   [[nodiscard]] const std::string& description() const override { return description_; }
   std::uint64_t unpack(std::span<const Unpack> batch) override;
   std::uint64_t pack(std::span<const Piece> pieces) override;
+  std::uint64_t checksum(std::span<const Checksum> batch) override;
   GpuAnswer test(std::uint64_t ticket) override;
   [[nodiscard]] Status failure() const override { return cuda_.failure; }
   Result<GpuMemory> allocate_pinned(std::size_t bytes) override;
@@ -40,16 +51,20 @@ class CudaGpu final : public Gpu {
 
  private:
   Status describe();
+  bool find_kernel(const unsigned char* fatbin, const char* name, CUfunction& kernel);
+  template <typename Queue>
+  GpuAnswer answer(Queue& queue, std::uint64_t number);
   [[nodiscard]] Status check_address(const std::byte* address) const;
 
   const CudaGpuOptions options_;
   CudaContext cuda_;
   CUdevice device_ = 0;
   bool retained_ = false;
-  CUmodule module_ = nullptr;
+  std::vector<CUmodule> modules_;
   std::string description_;
-  std::unique_ptr<CopyLanes> unpacks_;  // Tickets: twice the number there,
-  std::unique_ptr<CopyLanes> packs_;    // and one more.
+  std::unique_ptr<CopyLanes> unpacks_;
+  std::unique_ptr<CopyLanes> packs_;
+  std::unique_ptr<ChecksumQueue> checksums_;  // From the first on: most engines have none.
   std::uint32_t pending_tests_ = 0;
 };
 
@@ -90,13 +105,18 @@ Status CudaGpu::open() {
   retained_ = cuda_.good(driver.cuDevicePrimaryCtxRetain(&cuda_.context, device_), "its context");
   if (!retained_) return cuda_.failure;
   const CurrentContext current(driver, cuda_.context);
-  const bool good =
-      cuda_.good(driver.cuModuleLoadData(&module_, kCopyPiecesFatbin), "loading copy_pieces") &&
-      cuda_.good(driver.cuModuleGetFunction(&cuda_.copy_pieces, module_, "copy_pieces"),
-                 "finding copy_pieces") &&
-      unpacks_->open() && packs_->open();
+  const bool good = find_kernel(kCopyPiecesFatbin, "copy_pieces", cuda_.copy_pieces) &&
+                    find_kernel(kChecksumPiecesFatbin, "checksum_pieces", cuda_.checksum_pieces) &&
+                    unpacks_->open() && packs_->open();
   if (good) SLUICE_LOG(kInfo, "gpu", "{}", description_);
   return good ? Status() : cuda_.failure;
+}
+
+bool CudaGpu::find_kernel(const unsigned char* fatbin, const char* name, CUfunction& kernel) {
+  CUmodule module = nullptr;
+  if (!cuda_.good(cuda_.driver.cuModuleLoadData(&module, fatbin), name)) return false;
+  modules_.push_back(module);
+  return cuda_.good(cuda_.driver.cuModuleGetFunction(&kernel, module, name), name);
 }
 
 CudaGpu::~CudaGpu() {
@@ -105,7 +125,8 @@ CudaGpu::~CudaGpu() {
     const CurrentContext current(cuda_.driver, cuda_.context);
     unpacks_.reset();
     packs_.reset();
-    if (module_ != nullptr) cuda_.driver.cuModuleUnload(module_);
+    checksums_.reset();
+    for (CUmodule module : modules_) cuda_.driver.cuModuleUnload(module);
   }
   cuda_.driver.cuDevicePrimaryCtxRelease(device_);
 }
@@ -123,7 +144,7 @@ std::uint64_t CudaGpu::unpack(std::span<const Unpack> batch) {
                     chunk.destination.data() + f.destination_offset, f.length);
     }
   }
-  return unpacks_->finish() * 2;
+  return ticket_of(Kind::kUnpack, unpacks_->finish());
 }
 
 std::uint64_t CudaGpu::pack(std::span<const Piece> pieces) {
@@ -132,12 +153,23 @@ std::uint64_t CudaGpu::pack(std::span<const Piece> pieces) {
   packs_->start(std::all_of(pieces.begin(), pieces.end(),
                             [&](const Piece& piece) { return packs_->by_engine(piece.length); }));
   for (const Piece& piece : pieces) packs_->add(piece.from, piece.to, piece.length);
-  return packs_->finish() * 2 + 1;
+  return ticket_of(Kind::kPack, packs_->finish());
 }
 
-GpuAnswer CudaGpu::test(std::uint64_t ticket) {
-  CopyLanes& queue = ticket % 2 == 0 ? *unpacks_ : *packs_;
-  const std::uint64_t number = ticket / 2;
+std::uint64_t CudaGpu::checksum(std::span<const Checksum> batch) {
+  SLUICE_CHECK(!batch.empty(), "after {}", checksums_ == nullptr ? 0 : checksums_->last());
+  const CurrentContext current(cuda_.driver, cuda_.context);
+  if (checksums_ == nullptr) {
+    auto opened = std::make_unique<ChecksumQueue>(cuda_, options_.sms);
+    if (!opened->open()) return ticket_of(Kind::kChecksum, 1);  // Which has failed.
+    checksums_ = std::move(opened);
+  }
+  for (const Checksum& each : batch) checksums_->add(each);
+  return ticket_of(Kind::kChecksum, checksums_->finish());
+}
+
+template <typename Queue>
+GpuAnswer CudaGpu::answer(Queue& queue, std::uint64_t number) {
   SLUICE_CHECK(number >= 1 && number <= queue.last(), "ticket {} of {}", number, queue.last());
   if (queue.done(number)) return GpuAnswer::kDone;
   if (++pending_tests_ % kPatientTests == 0) {
@@ -145,6 +177,19 @@ GpuAnswer CudaGpu::test(std::uint64_t ticket) {
     queue.check();
   }
   return cuda_.failure.ok() ? GpuAnswer::kPending : GpuAnswer::kFailed;
+}
+
+GpuAnswer CudaGpu::test(std::uint64_t ticket) {
+  const std::uint64_t number = ticket / kKinds;
+  switch (static_cast<Kind>(ticket % kKinds)) {
+    case Kind::kUnpack:
+      return answer(*unpacks_, number);
+    case Kind::kPack:
+      return answer(*packs_, number);
+    case Kind::kChecksum:
+      break;
+  }
+  return checksums_ == nullptr ? GpuAnswer::kFailed : answer(*checksums_, number);
 }
 
 Result<GpuMemory> CudaGpu::allocate_pinned(std::size_t bytes) {

@@ -3,6 +3,7 @@
 #pragma once
 
 extern "C" {
-// copy_pieces.cu
+// copy_pieces.cu, checksum_pieces.cu
 extern const unsigned char kCopyPiecesFatbin[] __attribute__((visibility("hidden")));
+extern const unsigned char kChecksumPiecesFatbin[] __attribute__((visibility("hidden")));
 }

@@ -1,6 +1,6 @@
 // Gpu: what moves bytes between GPU memory and memory that a Net can reach. host_gpu does it with
 // memcpy, so that everything runs without a GPU; cuda_gpu needs the driver. One thread. No call
-// waits for the GPU but read_device() and, when its list is full, unpack() and pack().
+// waits for the GPU but read_device() and, when a list is full, unpack(), pack() and checksum().
 #pragma once
 
 #include <cstddef>
@@ -31,6 +31,13 @@ struct Piece {
   const std::byte* from;
   std::byte* to;
   std::uint64_t length;  // bytes
+};
+
+// Bytes in pieces, one behind the other, and where their CRC32C remainder goes (src/base/crc32c.h):
+// pinned memory.
+struct Checksum {
+  std::span<const std::span<const std::byte>> pieces;
+  std::uint32_t* into;
 };
 
 // Owner of memory that a Gpu allocated. Move only; must not outlive the Gpu.
@@ -73,6 +80,9 @@ class Gpu {
   // An empty span is not allowed. Unpacks finish in their order, and so do packs.
   virtual std::uint64_t unpack(std::span<const Unpack> batch) = 0;  // Towards destinations.
   virtual std::uint64_t pack(std::span<const Piece> pieces) = 0;    // Towards what a Net sends.
+  // Starts it and returns a ticket as above. The lists are read before it returns; the bytes must
+  // stay as they are, and `into` is not to be looked at, until it is Done.
+  virtual std::uint64_t checksum(std::span<const Checksum> batch) = 0;
   // Done: the bytes are visible to the host, and to whatever the GPU is told to do from now on.
   virtual GpuAnswer test(std::uint64_t ticket) = 0;
   // Why something failed. OK while nothing has; once it is not, everything fails.

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "src/base/check.h"
+#include "src/base/crc32c.h"
 
 namespace sluice {
 
@@ -42,6 +43,15 @@ std::uint64_t HostGpu::pack(std::span<const Piece> pieces) {
   SLUICE_CHECK(!pieces.empty(), "ticket {}", tickets_);
   for (const Piece& piece : pieces) {
     if (piece.length > 0) std::memcpy(piece.to, piece.from, piece.length);
+  }
+  return ++tickets_;
+}
+
+std::uint64_t HostGpu::checksum(std::span<const Checksum> batch) {
+  SLUICE_CHECK(!batch.empty(), "ticket {}", tickets_);
+  for (const Checksum& sum : batch) {
+    *sum.into = 0;
+    for (const auto piece : sum.pieces) *sum.into = crc32c_remainder(piece, *sum.into);
   }
   return ++tickets_;
 }

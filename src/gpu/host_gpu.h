@@ -14,6 +14,7 @@ class HostGpu final : public Gpu {
   [[nodiscard]] const std::string& description() const override { return description_; }
   std::uint64_t unpack(std::span<const Unpack> batch) override;
   std::uint64_t pack(std::span<const Piece> pieces) override;
+  std::uint64_t checksum(std::span<const Checksum> batch) override;
   GpuAnswer test(std::uint64_t ticket) override;
   [[nodiscard]] Status failure() const override { return {}; }
   Result<GpuMemory> allocate_pinned(std::size_t bytes) override;

@@ -46,6 +46,7 @@ TESTS_MAY_INCLUDE = ("sluice/", "src/", "tools/", "plugins/", "tests/")
 LIBRARIES = {
     "fmt/": ("src", "tools", "plugins", "tests", "bench"),
     "sodium": ("src/net", "src/engine", "src/library", "tests"),
+    "isa-l": ("src/base",),
     "CLI/": ("tools", "tests", "bench"),
     "nlohmann/": ("tools", "tests", "bench"),
     "gtest/": ("src", "tools", "plugins", "tests"),

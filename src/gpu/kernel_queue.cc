@@ -1,4 +1,4 @@
-#include "src/gpu/copy_queue.h"
+#include "src/gpu/kernel_queue.h"
 
 #include <algorithm>
 #include <cstring>
@@ -16,7 +16,9 @@ bool CudaContext::good(CUresult result, const char* what) {
   return false;
 }
 
-bool CopyQueue::open() {
+template <typename Arguments>
+bool KernelQueue<Arguments>::open(CUfunction kernel) {
+  using State = typename Arguments::State;
   int lowest = 0;
   int highest = 0;  // Priority: work of ours is short, and somebody waits for each of it.
   void* flag = nullptr;
@@ -27,61 +29,52 @@ bool CopyQueue::open() {
       cuda_.good(driver.cuCtxGetStreamPriorityRange(&lowest, &highest), "stream priorities") &&
       cuda_.good(driver.cuStreamCreateWithPriority(&stream_, CU_STREAM_NON_BLOCKING, highest),
                  "creating a stream") &&
-      cuda_.good(driver.cuMemAlloc(&finished_, sizeof(std::uint32_t)), "allocating a counter") &&
-      cuda_.good(driver.cuMemsetD8Async(finished_, 0, sizeof(std::uint32_t), stream_),
-                 "clearing a counter") &&
+      cuda_.good(driver.cuMemAlloc(&state_, sizeof(State)), "allocating a state") &&
+      cuda_.good(driver.cuMemsetD8Async(state_, 0, sizeof(State), stream_), "clearing a state") &&
       cuda_.good(driver.cuMemHostAlloc(&flag, 64, shared), "allocating a flag") &&
-      cuda_.good(driver.cuMemHostAlloc(&units, sizeof(CopyUnit) * kBanks * kBankUnits, shared),
+      cuda_.good(driver.cuMemHostAlloc(&units, sizeof(Unit) * kBanks * kBankUnits, shared),
                  "allocating a list");
   flag_ = static_cast<std::uint64_t*>(flag);
-  units_ = static_cast<CopyUnit*>(units);
+  units_ = static_cast<Unit*>(units);
   if (!good) return false;
+  kernel_ = kernel;
   *flag_ = 0;
-  arguments_.finished = reinterpret_cast<std::uint32_t*>(finished_);
+  arguments_.state = reinterpret_cast<State*>(state_);
   arguments_.flag = flag_;
   return true;
 }
 
-CopyQueue::~CopyQueue() {
+template <typename Arguments>
+KernelQueue<Arguments>::~KernelQueue() {
   const CudaDriver& driver = cuda_.driver;
   if (stream_ != nullptr) {
     driver.cuStreamSynchronize(stream_);
     driver.cuStreamDestroy(stream_);
   }
-  if (finished_ != 0) driver.cuMemFree(finished_);
+  if (state_ != 0) driver.cuMemFree(state_);
   if (flag_ != nullptr) driver.cuMemFreeHost(flag_);
   if (units_ != nullptr) driver.cuMemFreeHost(units_);
 }
 
-void CopyQueue::add(const std::byte* from, std::byte* to, std::uint64_t length) {
-  if (by_engine(by_, length)) {
-    if (length == 0) return;
-    const CUresult result = cuda_.driver.cuMemcpyAsync(
-        reinterpret_cast<CUdeviceptr>(to), reinterpret_cast<CUdeviceptr>(from), length, stream_);
-    cuda_.good(result, "starting a copy");
-    return;
-  }
-  while (length > 0) {
-    const std::uint64_t part = std::min(length, kLargestUnit);
-    add_unit(from, to, part);
-    from += part;
-    to += part;
-    length -= part;
-  }
-}
-
-void CopyQueue::add_unit(const std::byte* from, std::byte* to, std::uint64_t length) {
+template <typename Arguments>
+void KernelQueue<Arguments>::add_unit(const Unit& unit) {
   if (end_ == kBankUnits) next_bank();
-  units_[bank_ * kBankUnits + end_++] = {from, to, length};
+  units_[bank_ * kBankUnits + end_++] = unit;
 }
 
-// A full bank is launched as it is, with the number of what is finished already; then, and only
-// when all other banks are being read, the host waits as it would for a full stream.
-void CopyQueue::next_bank() {
-  if (begin_ < end_) {
-    launch(numbers_);
-    readers_[bank_] = numbers_ + 1;
-  }
+// With the number of what is finished already.
+template <typename Arguments>
+void KernelQueue<Arguments>::flush() {
+  if (begin_ == end_) return;
+  launch(numbers_);
+  readers_[bank_] = numbers_ + 1;
+}
+
+// A full bank is launched as it is; then, and only when all other banks are being read, the host
+// waits as it would for a full stream.
+template <typename Arguments>
+void KernelQueue<Arguments>::next_bank() {
+  flush();
   bank_ = (bank_ + 1) % kBanks;
   begin_ = end_ = 0;
   if (!done(readers_[bank_])) {
@@ -89,29 +82,31 @@ void CopyQueue::next_bank() {
   }
 }
 
-void CopyQueue::launch(std::uint64_t number) {
-  const CopyUnit* units = units_ + bank_ * kBankUnits + begin_;
+template <typename Arguments>
+void KernelQueue<Arguments>::launch(std::uint64_t number) {
+  const Unit* const units = units_ + bank_ * kBankUnits + begin_;
   arguments_.count = end_ - begin_;
   arguments_.ticket = number;
   arguments_.units = units;
   if (arguments_.count <= kInlineUnits) {
     arguments_.units = nullptr;
-    std::memcpy(arguments_.inline_units, units, arguments_.count * sizeof(CopyUnit));
+    std::memcpy(arguments_.inline_units, units, arguments_.count * sizeof(Unit));
     end_ = begin_;  // The list itself is not read.
   } else {
     readers_[bank_] = number;
   }
   begin_ = end_;
   // A warp for each unit, if the SMs have so many.
-  constexpr std::uint32_t kWarps = kCopyThreads / 32;
+  constexpr std::uint32_t kWarps = kLaunchThreads / 32;
   const std::uint32_t blocks = std::clamp((arguments_.count + kWarps - 1) / kWarps, 1u, sms_);
   void* parameters[] = {&arguments_};
-  cuda_.good(cuda_.driver.cuLaunchKernel(cuda_.copy_pieces, blocks, 1, 1, kCopyThreads, 1, 1, 0,
-                                         stream_, parameters, nullptr),
-             "launching copy_pieces");
+  cuda_.good(cuda_.driver.cuLaunchKernel(kernel_, blocks, 1, 1, kLaunchThreads, 1, 1, 0, stream_,
+                                         parameters, nullptr),
+             "launching a kernel");
 }
 
-std::uint64_t CopyQueue::finish() {
+template <typename Arguments>
+std::uint64_t KernelQueue<Arguments>::finish() {
   const std::uint64_t number = ++numbers_;
   if (begin_ < end_ || !cuda_.writes_flags) {
     launch(number);
@@ -123,13 +118,18 @@ std::uint64_t CopyQueue::finish() {
   return number;
 }
 
-void CopyQueue::wait() {
-  cuda_.good(cuda_.driver.cuStreamSynchronize(stream_), "waiting for copies");
+template <typename Arguments>
+void KernelQueue<Arguments>::wait() {
+  cuda_.good(cuda_.driver.cuStreamSynchronize(stream_), "waiting for a stream");
 }
 
-void CopyQueue::check() {
+template <typename Arguments>
+void KernelQueue<Arguments>::check() {
   const CUresult result = cuda_.driver.cuStreamQuery(stream_);
-  if (result != CUDA_ERROR_NOT_READY) cuda_.good(result, "copying");
+  if (result != CUDA_ERROR_NOT_READY) cuda_.good(result, "running a kernel or a copy");
 }
+
+template class KernelQueue<CopyArguments>;
+template class KernelQueue<ChecksumArguments>;
 
 }  // namespace sluice
