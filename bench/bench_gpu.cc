@@ -1,5 +1,5 @@
 // How fast the ways of moving bytes on one GPU are: the kernel on so many SMs, the copy engine one
-// by one and in batches, a persistent kernel. docs/gpu.md has the figures.
+// by one and in batches, a persistent kernel; and checksums. docs/gpu.md has the figures.
 //
 // usage: bench_gpu [GPU] [JSON FILE]     needs a GPU; exit status 77 without one
 #include "bench/bench_gpu.h"
@@ -140,6 +140,29 @@ void blocks(Bench& bench) {
   }
 }
 
+// Batches of eight chunks, in one piece each or in several; and one checksum, from the call to the
+// moment at which the host sees it.
+void checksums(Bench& bench) {
+  for (const Place from : {Place::kDevice, Place::kPinned}) {
+    for (const std::uint32_t sms : {1u, 2u, 4u, 8u}) {
+      const Bench::Texts what{{"from", name_of(from)}, {"sms", fmt::format("{}", sms)}};
+      for (const std::size_t piece : {kChunk, 4 * kPage, kPage}) {
+        const double rate = bench.gbytes_per_s({.sms = sms}, bench.sums(from, 8, kChunk, piece));
+        Bench::Texts texts = what;
+        texts.emplace_back("piece", fmt::format("{}", piece));
+        bench.report("checksum", texts,
+                     {{"gbytes_per_s", rate}, {"host_us_a_piece", bench.host_us_a_piece()}});
+      }
+      for (const std::size_t bytes : {kChunk, kPage}) {
+        const auto us = bench.latencies_us({.sms = sms}, bench.sums(from, 1, bytes, bytes));
+        Bench::Texts texts = what;
+        texts.emplace_back("bytes", fmt::format("{}", bytes));
+        bench.report("checksum_latency", texts, {{"p50_us", us.p50}, {"p99_us", us.p99}});
+      }
+    }
+  }
+}
+
 int run(int argc, char** argv) {
   const auto gpu = static_cast<std::uint32_t>(argc > 1 ? std::atoi(argv[1]) : 0);
   auto bench = Bench::create(gpu, argc > 2 ? argv[2] : "");
@@ -147,6 +170,7 @@ int run(int argc, char** argv) {
     fmt::print(stderr, "bench_gpu: {}\n", bench.status().message());
     return 77;
   }
+  checksums(**bench);
   launch_to_visible(**bench);
   small_copies(**bench);
   bounded(**bench);

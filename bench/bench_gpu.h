@@ -1,7 +1,9 @@
-// The measuring part of bench_gpu: work to copy, and each way of having it copied, timed.
+// The measuring part of bench_gpu: work to copy or to take checksums of, and each way of having it
+// done, timed.
 #pragma once
 
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -23,6 +25,13 @@ struct Work {
   std::uint64_t bytes = 0;
 };
 
+// Checksums of the same number of bytes each, their pieces at shuffled places.
+struct Sums {
+  std::vector<std::span<const std::byte>> pieces;  // Of all.
+  std::vector<Checksum> batch;
+  std::uint64_t bytes = 0;
+};
+
 struct Latency {
   double p50 = 0;
   double p99 = 0;
@@ -34,11 +43,14 @@ class Bench {
   ~Bench();
 
   Work work(Place from, Place to, std::size_t bytes, std::size_t fragment);
+  Sums sums(Place from, std::size_t checksums, std::size_t bytes, std::size_t piece);
 
-  // Of one unpack() of the work at a time.
+  // Of one unpack() of the work, or one checksum(), at a time.
   Latency latencies_us(CudaGpuOptions options, const Work& work);
-  // Of unpack() after unpack(), two in flight; the median of five rounds.
+  Latency latencies_us(CudaGpuOptions options, const Sums& sums);
+  // Of one after the other, two in flight; the median of five rounds.
   double gbytes_per_s(CudaGpuOptions options, const Work& work);
+  double gbytes_per_s(CudaGpuOptions options, const Sums& sums);
   // Of the kernel alone, its list made beforehand: what the GPU can, whatever the host.
   double kernel_gbytes_per_s(std::uint32_t blocks, const Work& work);
   // The same bytes by cuMemcpyBatchAsync; 0 where the driver has none.
@@ -58,6 +70,10 @@ class Bench {
   Status open(std::uint32_t gpu, const std::string& json);
   bool must(CUresult result, const char* what);
   bool find_kernel(const unsigned char* fatbin, const char* name, CUfunction& kernel);
+  using Start = std::function<std::uint64_t(Gpu&)>;  // Returns its ticket.
+  Latency latencies_of(CudaGpuOptions options, const Start& start_one);
+  double rate_of(CudaGpuOptions options, std::uint64_t bytes, std::size_t pieces,
+                 const Start& start_one);
   std::unique_ptr<Gpu> gpu_for(CudaGpuOptions options);
   void wait(Gpu& gpu, std::uint64_t ticket);
 

@@ -143,25 +143,60 @@ void Bench::wait(Gpu& gpu, std::uint64_t ticket) {
   }
 }
 
+Sums Bench::sums(Place from, std::size_t checksums, std::size_t bytes, std::size_t piece) {
+  const Work all = work(from, from, checksums * bytes, piece);
+  Sums sums;
+  sums.bytes = all.bytes;
+  for (const Fragment& f : all.fragments) {
+    sums.pieces.push_back(all.pool.subspan(f.pool_offset, f.length));
+  }
+  auto* const into = reinterpret_cast<std::uint32_t*>(control_.bytes().data());
+  const std::size_t count = bytes / piece;
+  for (std::size_t i = 0; i < checksums; ++i) {
+    sums.batch.push_back({std::span(sums.pieces).subspan(i * count, count), into + i});
+  }
+  return sums;
+}
+
 Latency Bench::latencies_us(CudaGpuOptions options, const Work& work) {
-  const auto gpu = gpu_for(options);
   const Unpack chunk{work.fragments, work.pool, work.destination};
+  return latencies_of(options, [&](Gpu& gpu) { return gpu.unpack({&chunk, 1}); });
+}
+
+Latency Bench::latencies_us(CudaGpuOptions options, const Sums& sums) {
+  return latencies_of(options, [&](Gpu& gpu) { return gpu.checksum(sums.batch); });
+}
+
+double Bench::gbytes_per_s(CudaGpuOptions options, const Work& work) {
+  const Unpack chunk{work.fragments, work.pool, work.destination};
+  return rate_of(options, work.bytes, work.fragments.size(), [&](Gpu& gpu) {
+    return gpu.unpack({&chunk, 1});
+  });
+}
+
+double Bench::gbytes_per_s(CudaGpuOptions options, const Sums& sums) {
+  return rate_of(options, sums.bytes, sums.pieces.size(),
+                 [&](Gpu& gpu) { return gpu.checksum(sums.batch); });
+}
+
+Latency Bench::latencies_of(CudaGpuOptions options, const Start& start_one) {
+  const auto gpu = gpu_for(options);
   std::vector<double> samples;
   for (int i = 0; i < kWarm + kLatencies; ++i) {
     const auto start = Clock::now();
-    wait(*gpu, gpu->unpack({&chunk, 1}));
+    wait(*gpu, start_one(*gpu));
     if (i >= kWarm) samples.push_back(us_since(start));
   }
   return percentiles(std::move(samples));
 }
 
-double Bench::gbytes_per_s(CudaGpuOptions options, const Work& work) {
+double Bench::rate_of(CudaGpuOptions options, std::uint64_t bytes, std::size_t pieces,
+                      const Start& start_one) {
   const auto gpu = gpu_for(options);
-  const Unpack chunk{work.fragments, work.pool, work.destination};
-  const std::uint64_t batches = std::max<std::uint64_t>(4, kRoundBytes / work.bytes);
+  const std::uint64_t batches = std::max<std::uint64_t>(4, kRoundBytes / bytes);
   std::vector<double> rates;
   double host_us = 0;
-  wait(*gpu, gpu->unpack({&chunk, 1}));
+  wait(*gpu, start_one(*gpu));
   for (int round = 0; round < kRounds; ++round) {
     const auto start = Clock::now();
     std::uint64_t before = 0;
@@ -170,13 +205,13 @@ double Bench::gbytes_per_s(CudaGpuOptions options, const Work& work) {
       if (before != 0) wait(*gpu, before);
       before = last;
       const auto call = Clock::now();
-      last = gpu->unpack({&chunk, 1});
+      last = start_one(*gpu);
       host_us += us_since(call);
     }
     wait(*gpu, last);
-    rates.push_back(static_cast<double>(work.bytes * batches) / us_since(start) / 1e3);
+    rates.push_back(static_cast<double>(bytes * batches) / us_since(start) / 1e3);
   }
-  host_us_a_piece_ = host_us / static_cast<double>(batches * kRounds * work.fragments.size());
+  host_us_a_piece_ = host_us / static_cast<double>(batches * kRounds * pieces);
   return median(std::move(rates));
 }
 
