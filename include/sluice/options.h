@@ -29,6 +29,8 @@ struct Options {
   std::uint32_t window = 16;              // Chunks in flight on a channel.
   std::uint64_t small_bytes = 16 << 10;   // Up to this, a message rides in the control frame.
 
+  std::uint32_t checksum = 0;  // 1: whatever is moved is checked end to end.
+
   // The tcp Net.
   std::string congestion_control = "auto";  // auto, system, or a name the kernel knows.
   std::uint64_t receive_buffer_bytes = 0;   // Per data socket; 0: 768 KiB nearby, else automatic.

@@ -26,6 +26,7 @@ enum class StatusCode : std::uint8_t {
   kClosed,           // Closed on purpose, by this end or by the other.
   kSystem,           // A system call or a foreign library failed; the message has its errno.
   kCancelled,        // cancel() was called.
+  kCorrupted,        // Bytes are not what was sent: a checksum says so.
 };
 
 // The name without its k, for logs and JSON: "PeerLost".

@@ -34,7 +34,8 @@ ResultCode code_of(const Status& status) {
     case StatusCode::kSystem:
       return ResultCode::kSystemError;
     case StatusCode::kWouldBlock:
-    case StatusCode::kCancelled:  // Neither has a place here.
+    case StatusCode::kCancelled:  // None of them has a place here.
+    case StatusCode::kCorrupted:
       break;
   }
   return ResultCode::kInternalError;

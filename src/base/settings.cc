@@ -77,6 +77,11 @@ constexpr Row<Options> kRows[] = {
       "A message up to this long rides in the control frame, which saves the channel's latency and "
       "costs a copy."},
      &Options::small_bytes},
+    {{"checksum", "SLUICE_CHECKSUM", "", "", 0, 1, "",
+      "1 checks all that is moved to and from this end, memory to memory, by CRC32C at both ends: "
+      "a "
+      "difference is an error at both. In force between two ends if either asks for it."},
+     &Options::checksum},
     {{"congestion_control", "SLUICE_CONGESTION_CONTROL", "", "", 0, 0, "",
       "auto takes reno on paths where BBR would pace too slowly, system leaves the machine's "
       "default alone, another word is a name the kernel knows."},

@@ -57,6 +57,10 @@ class SlidingWindow {
   [[nodiscard]] std::uint32_t oldest_posted_place() const {
     return static_cast<std::uint32_t>(arrived_ % limit_);
   }
+  // ... to oldest_unpacking().
+  [[nodiscard]] std::uint32_t oldest_unpacking_place() const {
+    return static_cast<std::uint32_t>(released_ % limit_);
+  }
   void post() {
     SLUICE_CHECK(!full(), "in flight {} limit {}", in_flight(), limit_);
     ++posted_;

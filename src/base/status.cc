@@ -35,6 +35,8 @@ const char* to_string(StatusCode code) {
       return "System";
     case StatusCode::kCancelled:
       return "Cancelled";
+    case StatusCode::kCorrupted:
+      return "Corrupted";
   }
   return "Unknown";  // A number from the wire or from a foreign caller.
 }

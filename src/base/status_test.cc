@@ -10,7 +10,7 @@
 namespace sluice {
 namespace {
 
-constexpr int kCodes = static_cast<int>(StatusCode::kCancelled) + 1;
+constexpr int kCodes = static_cast<int>(StatusCode::kCorrupted) + 1;
 
 TEST(StatusTest, EveryCodeHasItsOwnName) {
   std::set<std::string> names;

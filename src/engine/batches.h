@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "src/base/check.h"
@@ -39,30 +40,17 @@ class UnpackBatch {
   std::uint64_t last_ = 0;  // Ticket.
 };
 
-// What is packed into staging, to be sent. Its ticket is known only after the pass; until then, and
-// after, a batch is known by its number.
-class PackBatch {
+// Batches of one kind that the Gpu has. A ticket is known only after the pass; until then, and
+// after, a batch is known by its number, from 1.
+class BatchNumbers {
  public:
-  // A chunk may have more pieces than one: the last one in goes beyond `capacity`.
-  explicit PackBatch(std::size_t capacity) : capacity_(capacity) { batch_.reserve(capacity); }
-
-  // True: nothing can be added in this pass.
-  [[nodiscard]] bool full() const {
-    return batch_.size() >= capacity_ || launched_ - done_ == kMostInFlight;
-  }
-  // The number of the batch that it is in. Only when not full(), or after another of its chunk.
-  std::uint64_t add(const Piece& piece) {
-    SLUICE_CHECK(launched_ - done_ < kMostInFlight, "{} batches in flight", launched_ - done_);
-    batch_.push_back(piece);
+  [[nodiscard]] bool full() const { return launched_ - done_ == kMostInFlight; }
+  // Of the batch that is launched next.
+  [[nodiscard]] std::uint64_t next() const {
+    SLUICE_CHECK(!full(), "{} batches in flight", launched_ - done_);
     return launched_ + 1;
   }
-  // Starts it; true if there was something.
-  bool launch(Gpu& gpu) {
-    if (batch_.empty()) return false;
-    tickets_[++launched_ % kMostInFlight] = gpu.pack(batch_);
-    batch_.clear();
-    return true;
-  }
+  void launched(std::uint64_t ticket) { tickets_[++launched_ % kMostInFlight] = ticket; }
   GpuAnswer test(Gpu& gpu, std::uint64_t number) {
     while (done_ < launched_) {
       const GpuAnswer answer = gpu.test(tickets_[(done_ + 1) % kMostInFlight]);
@@ -78,11 +66,79 @@ class PackBatch {
  private:
   static constexpr std::uint64_t kMostInFlight = 256;
 
-  const std::size_t capacity_;
-  std::vector<Piece> batch_;
   std::array<std::uint64_t, kMostInFlight> tickets_{};
   std::uint64_t launched_ = 0;
   std::uint64_t done_ = 0;  // All up to this one are.
+};
+
+// What is packed into staging, to be sent.
+class PackBatch {
+ public:
+  // A chunk may have more pieces than one: the last one in goes beyond `capacity`.
+  explicit PackBatch(std::size_t capacity) : capacity_(capacity) { batch_.reserve(capacity); }
+
+  // True: nothing can be added in this pass.
+  [[nodiscard]] bool full() const { return batch_.size() >= capacity_ || numbers_.full(); }
+  // The number of the batch that it is in. Only when not full(), or after another of its chunk.
+  std::uint64_t add(const Piece& piece) {
+    batch_.push_back(piece);
+    return numbers_.next();
+  }
+  // Starts it; true if there was something.
+  bool launch(Gpu& gpu) {
+    if (batch_.empty()) return false;
+    numbers_.launched(gpu.pack(batch_));
+    batch_.clear();
+    return true;
+  }
+  GpuAnswer test(Gpu& gpu, std::uint64_t number) { return numbers_.test(gpu, number); }
+  [[nodiscard]] bool pending(Gpu& gpu) { return numbers_.pending(gpu); }
+
+ private:
+  const std::size_t capacity_;
+  std::vector<Piece> batch_;
+  BatchNumbers numbers_;
+};
+
+// What is summed: chunks where they lie.
+class SumBatch {
+ public:
+  // True: nothing can be added in this pass.
+  [[nodiscard]] bool full() const { return numbers_.full(); }
+  // A piece of the chunk that end() ends. Only when not full().
+  void add(std::span<const std::byte> piece) { pieces_.push_back(piece); }
+  // The sum goes to `into`, pinned memory. The number of the batch that it is in.
+  std::uint64_t end(std::uint32_t* into) {
+    ends_.push_back({pieces_.size(), into});
+    return numbers_.next();
+  }
+  // Starts it; true if there was something.
+  bool launch(Gpu& gpu) {
+    if (ends_.empty()) return false;
+    std::size_t begin = 0;
+    for (const End& each : ends_) {
+      batch_.push_back({std::span(pieces_).subspan(begin, each.pieces - begin), each.into});
+      begin = each.pieces;
+    }
+    numbers_.launched(gpu.checksum(batch_));
+    pieces_.clear();
+    ends_.clear();
+    batch_.clear();
+    return true;
+  }
+  GpuAnswer test(Gpu& gpu, std::uint64_t number) { return numbers_.test(gpu, number); }
+  [[nodiscard]] bool pending(Gpu& gpu) { return numbers_.pending(gpu); }
+
+ private:
+  struct End {
+    std::size_t pieces;  // Of this sum and all before it.
+    std::uint32_t* into;
+  };
+
+  std::vector<std::span<const std::byte>> pieces_;
+  std::vector<End> ends_;
+  std::vector<Checksum> batch_;  // Filled when all pieces are there.
+  BatchNumbers numbers_;
 };
 
 }  // namespace sluice

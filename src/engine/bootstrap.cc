@@ -237,6 +237,7 @@ Status Bootstrap::on_proof(Joining& joining, const FrameStream::Frame& frame, Pe
   limits.peer_timeout_ms = proof.limits.peer_timeout_ms;
   limits.request_bytes = proof.limits.request_bytes;
   limits.kept_list_bytes = proof.limits.kept_list_bytes;
+  limits.checksum = proof.limits.checksum || own_.checksum;
   limits.name = printable(proof.limits.name);
   if (accepting) {
     wire::Proof welcome;
@@ -252,6 +253,7 @@ void Bootstrap::joined(std::uint64_t id, Joining& joining, PeerLimits limits) {
   Outcome outcome;
   outcome.peer = joining.peer;
   outcome.link = std::move(joining.link);
+  if (limits.checksum) outcome.link->check_frames();
   outcome.limits = std::move(limits);
   outcomes_.push_back(std::move(outcome));
   release(id);

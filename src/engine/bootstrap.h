@@ -25,7 +25,8 @@ struct PeerLimits {
   std::uint32_t peer_timeout_ms = 0;
   std::uint64_t request_bytes = 0;
   std::uint64_t kept_list_bytes = 0;
-  std::string name;  // Printable.
+  bool checksum = false;  // In force: either end wants it.
+  std::string name;       // Printable.
 };
 
 class Bootstrap {

@@ -15,11 +15,19 @@ OutboundChannel::OutboundChannel(const Context& context, std::unique_ptr<SendCha
       window_(context.window),
       staging_(context.net, context.gpu, context.chunk_bytes, context.staging, Staging::For::kNet),
       pieces_(context.window, context.most_pieces),
+      sums_(context.gpu, context.sums, context.window),
       peer_(peer),
       index_(index),
       record_(context.recorder, peer, index, kSends) {}
 
 PostAnswer OutboundChannel::post(std::uint64_t transfer, const ChunkPlace& from) {
+  if (from.gpu_sums) {
+    if (Status status = sums_.open(); !status.ok()) {
+      failure_ = status.with_context(fmt::format("send channel {}", index_));
+      return PostAnswer::kFailed;
+    }
+    if (sums_.full()) return PostAnswer::kBusy;
+  }
   const std::span<const ChunkPiece> pieces =
       from.spread() ? pieces_.list(from, window_.next_place()) : std::span<const ChunkPiece>();
   if (from.memory == nullptr && pieces.empty()) return pack(transfer, from);
@@ -28,13 +36,18 @@ PostAnswer OutboundChannel::post(std::uint64_t transfer, const ChunkPlace& from)
                                            : net_channel_->post_pieces(pieces);
   if (answer == PostAnswer::kBusy) record_.busy();
   if (answer != PostAnswer::kPosted) return answer;
-  window_.next() = {transfer, from.bytes, nullptr, 0, false};
-  window_.post();
+  enter({transfer, from.bytes, nullptr, 0, false, {}, from.behind}, from);
   window_.arrive();
   record_.posted(transfer, from.bytes);
   SLUICE_LOG(kTrace, "channel", "peer {} send channel {} posted bytes {} in_flight {}/{}", peer_,
              index_, from.bytes, window_.in_flight(), window_.limit());
   return answer;
+}
+
+void OutboundChannel::enter(Chunk chunk, const ChunkPlace& from) {
+  if (from.gpu_sums) chunk.sum = sums_.start(from, window_.next_place());
+  window_.next() = chunk;
+  window_.post();
 }
 
 PostAnswer OutboundChannel::pack(std::uint64_t transfer, const ChunkPlace& from) {
@@ -54,8 +67,7 @@ PostAnswer OutboundChannel::pack(std::uint64_t transfer, const ChunkPlace& from)
   } else {
     batch = context_.packs.add({from.data, slot, from.bytes});
   }
-  window_.next() = {transfer, from.bytes, slot, batch, false};
-  window_.post();
+  enter({transfer, from.bytes, slot, batch, false, {}, from.behind}, from);
   record_.packing(transfer);
   if (gathered) post_packed();
   return PostAnswer::kPosted;
@@ -90,11 +102,21 @@ void OutboundChannel::abort() {
   net_channel_->abort();
 }
 
-Release OutboundChannel::try_release_oldest(std::uint64_t& transfer) {
+// Its memory is the Gpu's to read until the sum is Done, whatever has become of the channel.
+bool OutboundChannel::summed(const Chunk& chunk) {
+  if (chunk.sum.batch == 0) return true;
+  const GpuAnswer answer = sums_.test(chunk.sum);
+  if (answer == GpuAnswer::kFailed && failure_.ok()) failure_ = context_.gpu.failure();
+  return answer != GpuAnswer::kPending;
+}
+
+Release OutboundChannel::try_release_oldest(ReleasedChunk& released) {
   bool failed = false;
   const Release answer = window_.try_release_oldest([&](const Chunk& chunk) {
+    if (!summed(chunk)) return Release::kNotYet;
+    released = {chunk.transfer, false,
+                chunk.sum.batch == 0 ? 0 : GpuSums::share(chunk.sum, chunk.behind)};
     if (chunk.dropped) {
-      transfer = chunk.transfer;
       failed = true;
       staging_.give_back();
       return Release::kReleased;
@@ -107,13 +129,13 @@ Release OutboundChannel::try_release_oldest(std::uint64_t& transfer) {
                window_.limit());
     if (test == TestAnswer::kPending) return ++tests_, Release::kNotYet;
     tests_ = 0;
-    transfer = chunk.transfer;
     if (chunk.slot != nullptr) staging_.give_back();
     // A failed chunk has been reported too: its memory is let go and its place is free.
-    failed = test == TestAnswer::kFailed;
+    failed = test == TestAnswer::kFailed || !failure_.ok();
+    released.good = !failed;
     return Release::kReleased;
   });
-  if (answer == Release::kReleased) record_.released(transfer, !failed);
+  if (answer == Release::kReleased) record_.released(released.transfer, !failed);
   return failed ? Release::kFailed : answer;
 }
 
@@ -128,6 +150,7 @@ InboundChannel::InboundChannel(const Context& context, std::uint64_t peer, std::
       staging_(context.net, context.gpu, context.chunk_bytes, context.staging, Staging::For::kNet),
       pieces_(context.window, context.most_pieces),
       spread_unpacks_(context.window),
+      sums_(context.gpu, context.sums, context.window),
       peer_(peer),
       index_(index),
       record_(context.recorder, peer, index, kReceives) {}
@@ -235,6 +258,30 @@ std::size_t InboundChannel::unpack_arrived(std::uint64_t ticket) {
     ++steps;
   }
   return steps;
+}
+
+bool InboundChannel::in_place(Gpu& gpu, Chunk& chunk) {
+  const auto failed = [&] {
+    fail(gpu.failure());
+    chunk.good = false;
+  };
+  if (chunk.ticket != 0) {
+    const GpuAnswer answer = gpu.test(chunk.ticket);
+    if (answer == GpuAnswer::kPending) return false;
+    if (answer == GpuAnswer::kFailed) failed();
+  }
+  if (!chunk.into.gpu_sums || !chunk.good) return true;
+  if (chunk.sum.batch == 0) {
+    if (Status status = sums_.open(); !status.ok()) {
+      fail(status);
+      return !(chunk.good = false);
+    }
+    if (!sums_.full()) chunk.sum = sums_.start(chunk.into, window_.oldest_unpacking_place());
+    return false;
+  }
+  const GpuAnswer answer = sums_.test(chunk.sum);
+  if (answer == GpuAnswer::kFailed) failed();
+  return answer != GpuAnswer::kPending;
 }
 
 bool InboundChannel::staging_ready() {

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "src/base/sliding_window.h"
+#include "src/engine/checksums.h"
 #include "src/engine/context.h"
 #include "src/engine/gpu_spread.h"
 #include "src/engine/report.h"
@@ -16,6 +17,13 @@
 namespace sluice {
 
 inline constexpr std::uint32_t kLargestWindow = 64;
+
+// A chunk that has left its window.
+struct ReleasedChunk {
+  std::uint64_t transfer = 0;
+  bool good = false;        // The Net has sent it; it is in place.
+  std::uint32_t share = 0;  // Of the Gpu's sum: what it adds to the remainder of its transfer.
+};
 
 // Sends. post() fills the window, try_release_oldest() empties it; nothing else touches it. A chunk
 // that the Net does not take from where it is, is packed into staging first.
@@ -37,9 +45,9 @@ class OutboundChannel {
   [[nodiscard]] ChannelFacts facts() const;
   // Hands to the Net what has been packed; returns how many chunks.
   std::size_t post_packed();
-  // Asks the Net about the oldest chunk alone. kReleased: its place is free and `transfer` is whose
-  // chunk it was. kFailed: the same, and the channel is dead.
-  Release try_release_oldest(std::uint64_t& transfer);
+  // Asks the Net about the oldest chunk alone. kReleased: its place is free and `chunk` is what it
+  // was. kFailed: the same, and the channel is dead.
+  Release try_release_oldest(ReleasedChunk& chunk);
   // Gives up. What is being packed is dropped when the Gpu has let go of it.
   void abort();
   [[nodiscard]] Status failure() const {
@@ -53,8 +61,12 @@ class OutboundChannel {
     const std::byte* slot = nullptr;  // In staging; nullptr: posted from where it is.
     std::uint64_t batch = 0;          // That packs it.
     bool dropped = false;             // The Net never had it.
+    GpuSum sum;
+    std::uint64_t behind = 0;  // Bytes of its transfer.
   };
 
+  bool summed(const Chunk& chunk);
+  void enter(Chunk chunk, const ChunkPlace& from);
   PostAnswer pack(std::uint64_t transfer, const ChunkPlace& from);
 
   const Context& context_;
@@ -62,6 +74,7 @@ class OutboundChannel {
   SlidingWindow<Chunk, kLargestWindow> window_;
   Staging staging_;
   PieceLists pieces_;
+  GpuSums sums_;
   bool aborted_ = false;
   std::uint64_t tests_ = 0;  // Of the oldest chunk, all answered Pending.
   Status failure_;           // Other than the Net's.
@@ -100,7 +113,7 @@ class InboundChannel {
   // The four steps; each returns steps taken. A failure shows in failure() and failed().
   std::size_t reap_posted(UnpackBatch& batch);       // test the oldest posted
   std::size_t unpack_arrived(std::uint64_t ticket);  // what went into the batch is being unpacked
-  // Tells released(transfer, good), oldest first.
+  // Tells released(chunk, place), oldest first.
   template <typename Released>
   std::size_t retire_unpacked(Gpu& gpu, Released&& released);
   template <typename Posted>
@@ -128,11 +141,14 @@ class InboundChannel {
     std::uint64_t ticket = 0;  // 0: in place.
     bool arrived = false;      // Reported Done: to be consumed.
     bool good = false;         // Its bytes are, or will be, in place.
+    GpuSum sum;
   };
 
   void fail(Status status);
   // It has a slot. Opens it, the first time.
   bool staging_ready();
+  // The Gpu has unpacked it, and summed it where that is its own to do. Starts the sum.
+  bool in_place(Gpu& gpu, Chunk& chunk);
   void take_arrival(Chunk& chunk, UnpackBatch& batch);
   [[nodiscard]] bool fits(const Chunk& chunk);
 
@@ -141,6 +157,7 @@ class InboundChannel {
   Staging staging_;
   PieceLists pieces_;
   SpreadUnpacks spread_unpacks_;
+  GpuSums sums_;
   std::array<Announced, kMostAnnounced> announced_{};
   std::uint64_t announced_head_ = 0;
   std::uint64_t announced_tail_ = 0;
@@ -158,22 +175,16 @@ std::size_t InboundChannel::retire_unpacked(Gpu& gpu, Released&& released) {
   std::size_t steps = 0;
   while (window_.waiting_to_release() > 0) {
     Chunk& chunk = window_.oldest_unpacking();
-    if (chunk.ticket != 0) {
-      const GpuAnswer answer = gpu.test(chunk.ticket);
-      if (answer == GpuAnswer::kPending) break;
-      if (answer == GpuAnswer::kFailed) {
-        fail(gpu.failure());
-        chunk.good = false;
-      }
-    }
+    if (!in_place(gpu, chunk)) break;
     if (chunk.arrived) net_channel_->consume_oldest();
     if (chunk.slot != nullptr) staging_.give_back();
-    const std::uint64_t transfer = chunk.transfer;
-    const bool good = chunk.good;
+    const ChunkPlace place = chunk.into;
+    const std::uint32_t share = chunk.sum.batch == 0 ? 0 : GpuSums::share(chunk.sum, place.behind);
+    const ReleasedChunk done{chunk.transfer, chunk.good, share};
     window_.release();
-    record_.released(transfer, good);
+    record_.released(done.transfer, done.good);
     ++steps;
-    released(transfer, good);
+    released(done, place);
   }
   return steps;
 }
@@ -204,7 +215,7 @@ std::size_t InboundChannel::post_next(Posted&& posted) {
     }
     if (staged) staging_.take();
     Chunk& chunk = window_.next();
-    chunk = {next.transfer, next.into, slot, {}, {}, 0, false, false};
+    chunk = {next.transfer, next.into, slot, {}, {}, 0, false, false, {}};
     window_.post();
     record_.posted(next.transfer, next.into.bytes);
     ++announced_head_;

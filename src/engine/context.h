@@ -21,6 +21,7 @@ struct Context {
   const Clock& clock;
   TransferTable& transfers;
   PackBatch& packs;
+  SumBatch& sums;
   const RegionSeal& seal;
   Recorder& recorder;
   std::uint32_t device;       // Of net.

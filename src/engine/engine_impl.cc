@@ -27,6 +27,7 @@ wire::Limits limits_of(const Options& options, const Context& context, const Net
   limits.peer_timeout_ms = options.peer_timeout_ms;
   limits.request_bytes = options.request_bytes;
   limits.kept_list_bytes = options.kept_list_bytes;
+  limits.checksum = options.checksum != 0;
   limits.net = net.name();
   limits.name = name;
   return limits;
@@ -38,7 +39,7 @@ Secret secret_for(const Options& options) {
 }
 
 Context context_for(const Options& options, const EngineParts& parts, Net& net, Gpu& gpu,
-                    const Clock& clock, TransferTable& transfers, PackBatch& packs,
+                    const Clock& clock, TransferTable& transfers, PackBatch& packs, SumBatch& sums,
                     const RegionSeal& seal, Recorder& recorder) {
   const Device& device = net.devices()[parts.device];
   const std::uint32_t window = std::min({options.window, device.most_in_flight, kLargestWindow});
@@ -50,6 +51,7 @@ Context context_for(const Options& options, const EngineParts& parts, Net& net, 
           clock,
           transfers,
           packs,
+          sums,
           seal,
           recorder,
           parts.device,
@@ -83,7 +85,7 @@ EngineImpl::EngineImpl(EngineParts parts)
       transfers_(options_.max_transfers, options_.max_regions, &recorder_),
       remote_regions_(options_.max_remote_regions),
       packs_(kLargestBatch),
-      context_(context_for(options_, parts, *net_, *gpu_, *clock_, transfers_, packs_, seal_,
+      context_(context_for(options_, parts, *net_, *gpu_, *clock_, transfers_, packs_, sums_, seal_,
                            recorder_)),
       own_limits_(limits_of(options_, context_, *net_, name_, seal_.generation())),
       bootstrap_(options_, secret_, own_limits_, *clock_),
@@ -304,6 +306,7 @@ std::size_t EngineImpl::move_chunks(Nanoseconds now) {
   const std::uint64_t ticket = batch_.launch(*gpu_);
   for (Peer* peer : live_) count(peer, peer->advance(ticket, now));
   if (packs_.launch(*gpu_)) ++steps;
+  if (sums_.launch(*gpu_)) ++steps;
   return steps;
 }
 

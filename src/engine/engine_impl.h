@@ -129,6 +129,7 @@ class EngineImpl final : public Engine {
   RemoteRegions remote_regions_;
   SliceOrder slice_order_;
   PackBatch packs_;
+  SumBatch sums_;
   const Context context_;
   const wire::Limits own_limits_;
   Bootstrap bootstrap_;

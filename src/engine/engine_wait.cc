@@ -21,7 +21,7 @@ constexpr std::uint64_t kBytesPerNanosecond = 8;
 
 Nanoseconds EngineImpl::sleep_limit(Nanoseconds now) {
   // Nothing wakes us when a Gpu is done, and it soon is.
-  if (batch_.pending(*gpu_) || packs_.pending(*gpu_)) return 0;
+  if (batch_.pending(*gpu_) || packs_.pending(*gpu_) || sums_.pending(*gpu_)) return 0;
   const Nanoseconds until_time = std::max<Nanoseconds>(next_time_ - now, 0);
   bool moves = false;
   std::uint64_t bytes = 0;

@@ -1,7 +1,10 @@
 #include "src/engine/frame_stream.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+
+#include "src/base/crc32c.h"
 
 namespace sluice {
 namespace {
@@ -9,8 +12,23 @@ namespace {
 // Room for several frames, so that a burst of small messages costs one system call.
 constexpr std::size_t kLeastBuffer = 128 << 10;
 
-std::size_t buffer_bytes(std::size_t largest_body) {
-  return std::max(kLeastBuffer, 2 * (wire::kHeaderBytes + largest_body));
+// Of the header: its zeros.
+constexpr std::size_t kSealBytes = 3;
+
+std::size_t buffer_bytes(std::size_t largest_frame) {
+  return std::max(kLeastBuffer, 2 * largest_frame);
+}
+
+std::uint32_t checksum_of(std::span<const std::byte> frame) {
+  return crc32c_of(crc32c_remainder(frame), frame.size());
+}
+
+// What stands where a header has zeros: a length that is wrong would otherwise show only when so
+// many bytes have come.
+std::array<std::byte, kSealBytes> seal_of(std::span<const std::byte> header) {
+  const std::uint32_t sum = checksum_of(header.first(wire::kHeaderBytes - kSealBytes));
+  return {static_cast<std::byte>(sum), static_cast<std::byte>(sum >> 8),
+          static_cast<std::byte>(sum >> 16)};
 }
 
 }  // namespace
@@ -20,7 +38,7 @@ FrameStream::FrameStream(std::unique_ptr<ByteStream> stream, std::size_t largest
     : stream_(std::move(stream)),
       clock_(clock),
       largest_body_(largest_body),
-      capacity_(buffer_bytes(largest_body)),
+      capacity_(buffer_bytes(wire::kHeaderBytes + largest_body + kChecksumBytes)),
       in_(std::make_unique_for_overwrite<std::byte[]>(capacity_)),
       out_(std::make_unique_for_overwrite<std::byte[]>(out_bytes())),
       last_received_(clock.now()),
@@ -57,13 +75,25 @@ FrameStream::Next FrameStream::next(Frame& frame) {
   const std::size_t available = in_end_ - in_begin_;
   if (available < wire::kHeaderBytes) return Next::kNone;
   const std::span<const std::byte> bytes(in_.get() + in_begin_, available);
-  ByteReader reader(bytes.first(wire::kHeaderBytes));
+  std::array<std::byte, wire::kHeaderBytes> head;
+  std::copy_n(bytes.begin(), head.size(), head.begin());
+  if (trailer_bytes_ > 0) {
+    const auto seal = std::span(head).last<kSealBytes>();
+    if (!std::ranges::equal(seal, seal_of(head))) return Next::kCorrupted;
+    std::ranges::fill(seal, std::byte{0});
+  }
+  ByteReader reader(head);
   wire::Header header;
   if (!header.decode(reader) || header.body_bytes > largest_body_) return Next::kBad;
-  if (available < wire::kHeaderBytes + header.body_bytes) return Next::kNone;
+  const std::size_t frame_bytes = wire::kHeaderBytes + header.body_bytes;
+  if (available < frame_bytes + trailer_bytes_) return Next::kNone;
+  if (trailer_bytes_ > 0) {
+    ByteReader trailer(bytes.subspan(frame_bytes, trailer_bytes_));
+    if (trailer.u32() != checksum_of(bytes.first(frame_bytes))) return Next::kCorrupted;
+  }
   frame.type = header.type;
   frame.body = bytes.subspan(wire::kHeaderBytes, header.body_bytes);
-  in_begin_ += wire::kHeaderBytes + header.body_bytes;
+  in_begin_ += frame_bytes + trailer_bytes_;
   note(EventKind::kFrameIn, header.type, frames_in_++);
   return Next::kFrame;
 }
@@ -81,8 +111,15 @@ void FrameStream::finish_frame(std::span<std::byte> space, wire::FrameType type,
                                std::size_t body_bytes) {
   ByteWriter writer(space.first(std::min(space.size(), wire::kHeaderBytes)));
   wire::Header{static_cast<std::uint32_t>(body_bytes), type}.encode(writer);
-  SLUICE_CHECK(writer.ok(), "no room for frame type {}", static_cast<int>(type));
-  out_end_ += wire::kHeaderBytes + body_bytes;
+  const std::size_t frame_bytes = wire::kHeaderBytes + body_bytes;
+  SLUICE_CHECK(writer.ok() && frame_bytes + trailer_bytes_ <= space.size(),
+               "no room for frame type {}", static_cast<int>(type));
+  if (trailer_bytes_ > 0) {
+    std::ranges::copy(seal_of(space), space.begin() + wire::kHeaderBytes - kSealBytes);
+    ByteWriter trailer(space.subspan(frame_bytes, trailer_bytes_));
+    trailer.u32(checksum_of(space.first(frame_bytes)));
+  }
+  out_end_ += frame_bytes + trailer_bytes_;
   note(EventKind::kFrameOut, type, frames_out_++);
 }
 

@@ -21,7 +21,7 @@ class FrameStream {
     wire::FrameType type{};
     std::span<const std::byte> body;  // Valid until the next fill().
   };
-  enum class Next : std::uint8_t { kFrame, kNone, kBad };
+  enum class Next : std::uint8_t { kFrame, kNone, kBad, kCorrupted };
 
   // `largest_body`: what either end may send. `clock` must outlive this.
   FrameStream(std::unique_ptr<ByteStream> stream, std::size_t largest_body, const Clock& clock);
@@ -32,15 +32,21 @@ class FrameStream {
     peer_ = static_cast<std::uint32_t>(peer);
   }
 
+  // From now on every frame, both ways, has the CRC32C of its header and body behind it, and in its
+  // header part of that of length and type.
+  void check_frames() { trailer_bytes_ = kChecksumBytes; }
+
   // Reads what has come. kSome: call next() until kNone. Bytes that came before the end are handed
   // out by next() even when the answer is kEnd or kFailed.
   IoAnswer fill();
-  // kBad: a header that no version of the protocol allows, or a body over the largest.
+  // kBad: a header that no version of the protocol allows, or a body over the largest. kCorrupted:
+  // not what its checksum says.
   Next next(Frame& frame);
 
   // There is always room for one Farewell more, the last frame.
   [[nodiscard]] bool room_for(std::size_t body_bytes) const {
-    return wire::kHeaderBytes + body_bytes + kLastFrame <= out_bytes() - (out_end_ - out_begin_);
+    return wire::kHeaderBytes + body_bytes + trailer_bytes_ + kLastFrame <=
+           out_bytes() - (out_end_ - out_begin_);
   }
   // Reads what has come and forgets it, until there is no more: kNotYet, kEnd or kFailed.
   IoAnswer discard();
@@ -66,7 +72,9 @@ class FrameStream {
   [[nodiscard]] Nanoseconds last_sent() const { return last_sent_; }
 
  private:
-  static constexpr std::size_t kLastFrame = wire::kHeaderBytes + wire::kLongestFarewell;
+  static constexpr std::size_t kChecksumBytes = 4;
+  static constexpr std::size_t kLastFrame =
+      wire::kHeaderBytes + wire::kLongestFarewell + kChecksumBytes;
 
   [[nodiscard]] std::size_t out_bytes() const { return capacity_ + kLastFrame; }
   std::span<std::byte> tail();
@@ -76,6 +84,7 @@ class FrameStream {
   std::unique_ptr<ByteStream> stream_;
   const Clock& clock_;
   std::size_t largest_body_;
+  std::size_t trailer_bytes_ = 0;
   // Of capacity_ and out_bytes() bytes; not cleared, so that an idle connection does not touch
   // their pages.
   std::size_t capacity_;

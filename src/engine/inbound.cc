@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "src/base/crc32c.h"
 #include "src/base/log.h"
 
 namespace sluice {
@@ -92,13 +93,13 @@ std::size_t Inbound::advance_small(std::uint64_t ticket) {
     const SmallArrival& small = small_.oldest_unpacking();
     const GpuAnswer answer = small.ticket == 0 ? GpuAnswer::kDone : context_.gpu.test(small.ticket);
     if (answer == GpuAnswer::kPending) break;
-    if (answer == GpuAnswer::kFailed) gpu_failure_ = context_.gpu.failure();
+    if (answer == GpuAnswer::kFailed) failure_ = context_.gpu.failure();
     const bool good = answer == GpuAnswer::kDone && small.ticket != 0;
     const std::uint64_t id = small.transfer;
     small_staging_.give_back();
     small_.release();
     ++steps;
-    released(id, good);
+    released({id, good, 0}, {});
   }
   return steps;
 }
@@ -152,6 +153,7 @@ Status Inbound::announce(const wire::Manifest& manifest, std::uint64_t id, Trans
     receive.message_bytes = manifest.message_bytes;
     receive.chunk_bytes = manifest.chunk_bytes;
     receive.chunks = wire::chunk_count(manifest.message_bytes, manifest.chunk_bytes);
+    receive.check.wanted = checks_;
   }
   if (receive.message_bytes != manifest.message_bytes ||
       receive.chunk_bytes != manifest.chunk_bytes ||
@@ -162,11 +164,12 @@ Status Inbound::announce(const wire::Manifest& manifest, std::uint64_t id, Trans
   for (std::uint32_t i = 0; i < manifest.count; ++i) {
     const std::uint64_t offset = manifest.chunks[i].index * manifest.chunk_bytes;
     const std::uint64_t bytes = std::min(manifest.chunk_bytes, manifest.message_bytes - offset);
-    Status status =
-        announce(manifest.chunks[i], id,
-                 receive.data != nullptr
-                     ? ChunkPlace{receive.data + offset, receive.memory, nullptr, {}, bytes}
-                     : take_chunk(*receive.layout, bytes));
+    ChunkPlace into = receive.data != nullptr
+                          ? ChunkPlace{receive.data + offset, receive.memory, nullptr, {}, bytes}
+                          : take_chunk(*receive.layout, bytes);
+    into.behind = manifest.message_bytes - offset - bytes;
+    into.gpu_sums = receive.check.wanted && !receive.on_host;
+    Status status = announce(manifest.chunks[i], id, into);
     if (!status.ok()) return status;
     ++receive.announced;
   }
@@ -289,7 +292,8 @@ Status Inbound::advance(FrameStream& link, std::uint64_t ticket, std::size_t& st
     if (in_flight_ > 0) {
       channel->unpack_arrived(ticket);
       steps += channel->retire_unpacked(
-          context_.gpu, [this](std::uint64_t id, bool good) { released(id, good); });
+          context_.gpu,
+          [this](const ReleasedChunk& chunk, const ChunkPlace& place) { released(chunk, place); });
     }
     steps += channel->post_next([this](std::uint64_t id) {
       ++in_flight_;
@@ -301,7 +305,7 @@ Status Inbound::advance(FrameStream& link, std::uint64_t ticket, std::size_t& st
     if (Status status = advance_lost(link, steps); !status.ok()) return status;
   }
   send_credits(link, steps);
-  if (!gpu_failure_.ok()) return gpu_failure_;
+  if (!failure_.ok()) return failure_;
   if (lost_ || wanted_anew_ > 0) return {};
   for (const auto& channel : channels_) {
     if (channel->failed()) return channel->failure();
@@ -309,8 +313,9 @@ Status Inbound::advance(FrameStream& link, std::uint64_t ticket, std::size_t& st
   return {};
 }
 
-void Inbound::released(std::uint64_t id, bool good) {
+void Inbound::released(const ReleasedChunk& chunk, const ChunkPlace& place) {
   --in_flight_;
+  const std::uint64_t id = chunk.transfer;
   if (id == 0) return;
   Transfer& receive = *context_.transfers.find(id);
   --receive.in_net;
@@ -318,8 +323,46 @@ void Inbound::released(std::uint64_t id, bool good) {
     if (receive.in_net == 0) context_.transfers.complete(id, 0, receive.status);
     return;
   }
-  if (!good || ++receive.finished < receive.chunks) return;
+  if (!chunk.good) return;
+  if (receive.check.wanted) {
+    receive.check.remainder ^= receive.on_host ? host_share(place) : chunk.share;
+  }
+  ++receive.finished;
+  settle(id, receive);
+}
+
+// What a transfer waits for may come in any order: its chunks, and the Sum.
+void Inbound::settle(std::uint64_t id, Transfer& receive) {
+  DataCheck& check = receive.check;
+  if (!receive.in_place() || (check.wanted && !check.told_crc32c)) return;
+  if (check.wanted) {
+    const std::uint32_t here = crc32c_of(check.remainder, receive.message_bytes);
+    if (here != *check.told_crc32c) {
+      failure_ = {StatusCode::kCorrupted,
+                  fmt::format("{} bytes were sent with checksum {:08x} and arrived with {:08x}",
+                              receive.message_bytes, *check.told_crc32c, here)};
+      return;
+    }
+    check.settled = true;
+  }
   if (receive.direction == Direction::kRecv) finish(id, receive, {});  // Others are looked at.
+}
+
+Status Inbound::on_sum(const wire::Sum& sum) {
+  std::uint64_t id = 0;
+  if (receive_of(sum.sequence, id) != nullptr) return on_sum(sum, id);
+  return protocol_error(
+      fmt::format("a Sum for sequence {}, which no receive awaits", sum.sequence));
+}
+
+Status Inbound::on_sum(const wire::Sum& sum, std::uint64_t id) {
+  Transfer& receive = *context_.transfers.find(id);
+  const bool due = receive.check.wanted && receive.chunks > 0 &&
+                   receive.announced == receive.chunks && !receive.check.told_crc32c;
+  if (!due) return protocol_error(fmt::format("a Sum for {} is not in order", sum.sequence));
+  receive.check.told_crc32c = sum.crc32c;
+  settle(id, receive);
+  return failure_;
 }
 
 void Inbound::send_credits(FrameStream& link, std::size_t& steps) {

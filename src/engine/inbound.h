@@ -30,11 +30,15 @@ class Inbound {
   Status on_manifest(const wire::Manifest& manifest, std::uint64_t id);
   // Of chunks that come although their read was aborted: they are received and dropped.
   Status on_unwanted(const wire::Manifest& manifest);
+  Status on_sum(const wire::Sum& sum);                    // Of a message.
+  Status on_sum(const wire::Sum& sum, std::uint64_t id);  // Of a one-sided transfer.
   Status on_too_long(const wire::TooLong& too_long);
   // The first listens; any later one gives up the channels of the one before, and when nothing is
   // posted on them any more advance() listens. `reach`: our address as the peer sees it.
   Status on_channels_wanted(const wire::ChannelsWanted& wanted, std::string_view reach,
                             Nanoseconds now);
+  // From the first Manifest on: every transfer that moves in chunks has a Sum.
+  void check_data() { checks_ = true; }
   // False: reading the control connection must wait until chunks have been posted, and small
   // messages unpacked.
   [[nodiscard]] bool room_for_frame() const;
@@ -87,7 +91,8 @@ class Inbound {
   Status announce(const wire::Manifest& manifest, std::uint64_t id, Transfer& receive);
   Status announce(const wire::Manifest::Chunk& chunk, std::uint64_t id, const ChunkPlace& into);
   void finish(std::uint64_t id, const Transfer& receive, const Status& status);
-  void released(std::uint64_t id, bool good);
+  void released(const ReleasedChunk& chunk, const ChunkPlace& place);
+  void settle(std::uint64_t id, Transfer& receive);
 
   const Context& context_;
   const std::uint64_t peer_;
@@ -95,6 +100,7 @@ class Inbound {
   std::vector<std::uint64_t> receives_;  // A ring by sequence: credit sent, not complete. 0: free.
   std::uint64_t next_sequence_ = 0;      // Of the next credit.
 
+  bool checks_ = false;
   std::uint32_t sets_ = 0;
   bool aborted_ = false;
   bool lost_ = false;              // The channels are given up, the peer has not given them up.
@@ -106,7 +112,7 @@ class Inbound {
   std::vector<std::unique_ptr<InboundChannel>> channels_;
   Staging small_staging_;
   SlidingWindow<SmallArrival, kMostSmall> small_;
-  Status gpu_failure_;
+  Status failure_;  // Other than a channel's.
   std::uint64_t in_flight_ = 0;
   Nanoseconds last_arrival_ = 0;
 };

@@ -58,6 +58,8 @@ struct ChunkPlace {
   const Layout* layout = nullptr;
   BlockCursor from;
   std::uint64_t bytes = 0;
+  std::uint64_t behind = 0;  // Bytes of its transfer that come after it.
+  bool gpu_sums = false;     // The Gpu makes its sum.
 
   [[nodiscard]] bool spread() const { return data == nullptr && layout != nullptr; }
   [[nodiscard]] bool nowhere() const { return data == nullptr && layout == nullptr; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "src/base/crc32c.h"
 #include "src/base/log.h"
 
 namespace sluice {
@@ -40,6 +41,7 @@ Outbound::Outbound(const Context& context, std::uint64_t peer)
       waiting_(context.transfers),
       urgent_{TransferQueue(context.transfers), kTurnBytes},
       normal_{TransferQueue(context.transfers), kTurnBytes},
+      sums_(context.transfers),
       credits_(wire::kMostCredits) {}
 
 Status Outbound::on_credit(const wire::Credit& credit) {
@@ -137,26 +139,30 @@ Status Outbound::release(std::size_t& steps) {
   for (OutboundChannel& channel : channels_) {
     steps += channel.post_packed();
     while (true) {
-      std::uint64_t transfer = 0;
-      const Release answer = channel.try_release_oldest(transfer);
+      ReleasedChunk chunk;
+      const Release answer = channel.try_release_oldest(chunk);
       if (answer == Release::kNotYet) break;
       ++steps;
-      released(transfer, answer == Release::kReleased);
+      released(chunk);
       if (answer == Release::kFailed) return channel.failure();
     }
   }
   return {};
 }
 
-void Outbound::released(std::uint64_t id, bool good) {
+void Outbound::released(const ReleasedChunk& chunk) {
   --in_flight_;
+  const std::uint64_t id = chunk.transfer;
   Transfer& message = *context_.transfers.find(id);
   --message.in_net;
   if (!message.status.ok()) {  // The peer has failed, and this message with it.
     if (message.in_net == 0) context_.transfers.complete(id, 0, message.status);
     return;
   }
-  if (good) ++message.finished;
+  if (chunk.good) {
+    ++message.finished;
+    message.check.remainder ^= chunk.share;
+  }
   // A write waits for the word of its target, a served read for that of its reader.
   const bool over = message.direction == Direction::kSend ? message.moved()
                                                           : message.answered && message.in_net == 0;
@@ -197,10 +203,7 @@ bool Outbound::start(FrameStream& link, const PeerLimits& limits, std::uint64_t 
                wire::Small{message.sequence, {message.data, message.length}});
     context_.transfers.complete(id, message.length, {});
   } else {
-    message.chunk_bytes = chunk_bytes_for(message.length, limits);
-    message.chunks = wire::chunk_count(message.length, message.chunk_bytes);
-    activate(id);
-    if (state_ == State::kNone) want_channels(link, limits);
+    begin(link, limits, id, UINT64_MAX);
   }
   return true;
 }
@@ -208,12 +211,18 @@ bool Outbound::start(FrameStream& link, const PeerLimits& limits, std::uint64_t 
 bool Outbound::launch(FrameStream& link, const PeerLimits& limits, std::uint64_t id,
                       std::uint64_t most) {
   if (!link.room_for(wire::kSmallOverhead)) return false;
+  begin(link, limits, id, most);
+  return true;
+}
+
+void Outbound::begin(FrameStream& link, const PeerLimits& limits, std::uint64_t id,
+                     std::uint64_t most) {
   Transfer& message = *context_.transfers.find(id);
   message.chunk_bytes = std::min(most, chunk_bytes_for(message.length, limits));
   message.chunks = wire::chunk_count(message.length, message.chunk_bytes);
+  message.check.wanted = limits.checksum;
   activate(id);
   if (state_ == State::kNone) want_channels(link, limits);
-  return true;
 }
 
 std::uint64_t Outbound::chunk_bytes_for(std::uint64_t message_bytes,
@@ -234,7 +243,7 @@ void Outbound::activate(std::uint64_t id) { turns_of(*context_.transfers.find(id
 void Outbound::recall(std::uint64_t id) {
   Turns& turns = turns_of(*context_.transfers.find(id));
   if (turns.queue.front() == id) turns.left = kTurnBytes;
-  turns.queue.remove(id);
+  if (!turns.queue.remove(id)) sums_.remove(id);
 }
 
 // Round robin; an urgent chunk goes where the fewest are before it.
@@ -259,7 +268,27 @@ Status Outbound::post_next(FrameStream& link, Nanoseconds now, std::size_t& step
   if (!urgent_.queue.empty()) urgent_until_ = now + kUrgentMemory;
   normal_window_ = now < urgent_until_ ? kWindowBesideUrgent : UINT32_MAX;
   Status status = post_turns(urgent_, link, steps);
-  return status.ok() && urgent_.queue.empty() ? post_turns(normal_, link, steps) : status;
+  if (status.ok() && urgent_.queue.empty()) status = post_turns(normal_, link, steps);
+  if (status.ok()) tell_sums(link, steps);
+  return status;
+}
+
+// The Gpu's sums are there when its chunks have been released.
+void Outbound::tell_sums(FrameStream& link, std::size_t& steps) {
+  while (!sums_.empty() && link.room_for(wire::Sum::kBytes)) {
+    const std::uint64_t id = sums_.front();
+    Transfer& message = *context_.transfers.find(id);
+    if (!message.on_host && !message.in_place()) return;
+    sums_.pop();
+    link.queue(wire::FrameType::kSum,
+               wire::Sum{of(message.direction), message.sequence,
+                         crc32c_of(message.check.remainder, message.length)});
+    message.check.settled = true;
+    if (message.direction == Direction::kSend && message.moved()) {
+      context_.transfers.complete(id, message.length, {});
+    }
+    ++steps;
+  }
 }
 
 Status Outbound::post_turns(Turns& turns, FrameStream& link, std::size_t& steps) {
@@ -272,7 +301,11 @@ Status Outbound::post_turns(Turns& turns, FrameStream& link, std::size_t& steps)
     if (!whole && turns.left > 0) return {};  // Windows or the link are full.
     turns.queue.pop();
     turns.left = kTurnBytes;
-    if (!whole) turns.queue.push(id);
+    if (!whole) {
+      turns.queue.push(id);
+    } else if (message.check.wanted) {
+      sums_.push(id);
+    }
   }
   return {};
 }
@@ -296,9 +329,12 @@ Status Outbound::post_message(FrameStream& link, std::uint64_t id, Transfer& mes
     const std::uint64_t bytes = std::min(message.chunk_bytes, message.length - offset);
     const bool spread = message.data == nullptr;
     const BlockCursor here = spread ? message.layout->next : BlockCursor();
-    const PostAnswer answer = channel->post(
-        id, spread ? take_chunk(*message.layout, bytes)
-                   : ChunkPlace{message.data + offset, message.memory, nullptr, {}, bytes});
+    ChunkPlace place = spread
+                           ? take_chunk(*message.layout, bytes)
+                           : ChunkPlace{message.data + offset, message.memory, nullptr, {}, bytes};
+    place.behind = message.length - offset - bytes;
+    place.gpu_sums = message.check.wanted && !message.on_host;
+    const PostAnswer answer = channel->post(id, place);
     if (spread && answer != PostAnswer::kPosted) message.layout->next = here;
     if (answer == PostAnswer::kBusy) {
       busy_channels_ |= 1ull << next_channel_;
@@ -308,6 +344,8 @@ Status Outbound::post_message(FrameStream& link, std::uint64_t id, Transfer& mes
       status = channel->failure();
       break;
     }
+    // The Net has it already: it sends while this sums.
+    if (message.check.wanted && message.on_host) message.check.remainder ^= host_share(place);
     manifest_.chunks[manifest_.count++] = {static_cast<std::uint16_t>(next_channel_),
                                            static_cast<std::uint32_t>(message.announced)};
     turn -= std::min(turn, bytes);
@@ -336,10 +374,11 @@ void Outbound::abort() {
 std::size_t Outbound::drain() {
   std::size_t steps = 0;
   for (OutboundChannel& channel : channels_) {
-    std::uint64_t transfer = 0;
+    ReleasedChunk chunk;
     steps += channel.post_packed();
-    while (channel.try_release_oldest(transfer) != Release::kNotYet) {
-      released(transfer, false);
+    while (channel.try_release_oldest(chunk) != Release::kNotYet) {
+      chunk.good = false;
+      released(chunk);
       ++steps;
     }
   }

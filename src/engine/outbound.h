@@ -89,12 +89,14 @@ class Outbound {
   void want_channels(FrameStream& link, const PeerLimits& limits);
   void want_anew(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
   Status release(std::size_t& steps);
-  void released(std::uint64_t transfer, bool good);
+  void released(const ReleasedChunk& chunk);
   void start_waiting(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
   bool start(FrameStream& link, const PeerLimits& limits, std::uint64_t id);
+  void begin(FrameStream& link, const PeerLimits& limits, std::uint64_t id, std::uint64_t most);
   void activate(std::uint64_t id);
   Turns& turns_of(const Transfer& message);
   Status post_next(FrameStream& link, Nanoseconds now, std::size_t& steps);
+  void tell_sums(FrameStream& link, std::size_t& steps);
   // Of one priority, until nothing more can be posted.
   Status post_turns(Turns& turns, FrameStream& link, std::size_t& steps);
   Status post_message(FrameStream& link, std::uint64_t id, Transfer& message, std::uint64_t& turn,
@@ -109,6 +111,7 @@ class Outbound {
   TransferQueue waiting_;  // No credit yet, or not started.
   Turns urgent_;
   Turns normal_;
+  TransferQueue sums_;               // All announced, their Sum is to be told.
   Nanoseconds urgent_until_ = 0;     // Until then the others keep windows short.
   std::uint32_t normal_window_ = 0;  // In this pass.
 

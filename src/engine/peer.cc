@@ -46,6 +46,7 @@ void Peer::join(std::unique_ptr<FrameStream> link, const PeerLimits& limits) {
   link_ = std::move(link);
   limits_ = limits;
   link_->stream().tag = id_;
+  if (limits.checksum) inbound_.check_data();
   label_ = fmt::format("{} ({})", limits.name, link_->stream().remote());
   state_ = State::kReady;
   context_.recorder.met({id_, limits.generation, label_});
@@ -100,9 +101,11 @@ void Peer::handle_frames() {
     if (pause) return;
     const FrameStream::Next next = link_->next(frame);
     if (next == FrameStream::Next::kNone) return;
-    const Status status = next == FrameStream::Next::kBad
-                              ? Status(StatusCode::kProtocol, "it sent a malformed frame")
-                              : on_frame(frame);
+    const Status status =
+        next == FrameStream::Next::kFrame ? on_frame(frame)
+        : next == FrameStream::Next::kBad
+            ? Status(StatusCode::kProtocol, "it sent a malformed frame")
+            : Status(StatusCode::kCorrupted, "a frame is not what its checksum says");
     if (!status.ok()) fail(status);
   }
 }
@@ -123,6 +126,11 @@ Status Peer::on_frame(const FrameStream::Frame& frame) {
       wire::Manifest manifest;
       Status status = decode(frame, "Manifest", manifest);
       return status.ok() ? on_manifest(manifest) : status;
+    }
+    case wire::FrameType::kSum: {
+      wire::Sum sum;
+      Status status = decode(frame, "Sum", sum);
+      return status.ok() ? on_sum(sum) : status;
     }
     case wire::FrameType::kTooLong: {
       wire::TooLong too_long;
@@ -219,17 +227,25 @@ Status Peer::on_one_sided_frame(const FrameStream::Frame& frame) {
 
 Status Peer::on_manifest(const wire::Manifest& manifest) {
   if (manifest.of == wire::Manifest::Of::kMessage) return inbound_.on_manifest(manifest);
-  std::uint64_t transfer = 0;
-  if (manifest.of == wire::Manifest::Of::kWrite) {
-    transfer = server_.writing(manifest.sequence);
-  } else {
-    const Requester::Reading reading = requester_.reading(manifest.sequence);
-    if (reading.unwanted) return inbound_.on_unwanted(manifest);
-    transfer = reading.transfer;
-  }
-  if (transfer != 0) return inbound_.on_manifest(manifest, transfer);
+  const Requester::Reading into = receiving(manifest.of, manifest.sequence);
+  if (into.unwanted) return inbound_.on_unwanted(manifest);
+  if (into.transfer != 0) return inbound_.on_manifest(manifest, into.transfer);
   return {StatusCode::kProtocol,
           fmt::format("a Manifest for slot {}, which awaits none", manifest.sequence)};
+}
+
+Status Peer::on_sum(const wire::Sum& sum) {
+  if (sum.of == wire::Manifest::Of::kMessage) return inbound_.on_sum(sum);
+  const Requester::Reading into = receiving(sum.of, sum.sequence);
+  if (into.unwanted) return {};
+  if (into.transfer != 0) return inbound_.on_sum(sum, into.transfer);
+  return {StatusCode::kProtocol, fmt::format("a Sum for slot {}, which awaits none", sum.sequence)};
+}
+
+// The one-sided transfer that awaits chunks in this slot.
+Requester::Reading Peer::receiving(wire::Manifest::Of of, std::uint64_t slot) {
+  if (of == wire::Manifest::Of::kWrite) return {server_.writing(slot), false};
+  return requester_.reading(slot);
 }
 
 // A peer that closes on purpose has handed its completed sends to the Net: what it announced is on
@@ -244,7 +260,8 @@ Status Peer::on_goodbye(const FrameStream::Frame& frame) {
     const Status& first = send_doubt_.why.ok() ? recv_doubt_.why : send_doubt_.why;
     const std::string seen =
         first.ok() ? "" : fmt::format("; seen here before: {}", first.message());
-    return {StatusCode::kPeerLost,
+    const bool corrupted = farewell.code == StatusCode::kCorrupted;
+    return {corrupted ? farewell.code : StatusCode::kPeerLost,
             fmt::format("the other end gave up: {}: {}{}", to_string(farewell.code), reason, seen)};
   }
   goodbye_ = {StatusCode::kClosed, fmt::format("the other end closed: {}", reason)};

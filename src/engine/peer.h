@@ -89,6 +89,8 @@ class Peer {
   Status on_frame(const FrameStream::Frame& frame);
   Status on_one_sided_frame(const FrameStream::Frame& frame);
   Status on_manifest(const wire::Manifest& manifest);
+  Status on_sum(const wire::Sum& sum);
+  Requester::Reading receiving(wire::Manifest::Of of, std::uint64_t slot);
   Status on_goodbye(const FrameStream::Frame& frame);
   Status advance_one_sided(std::size_t& steps);
   void end_of_stream(IoAnswer answer);

@@ -17,6 +17,7 @@ Status protocol_error(std::string message) { return {StatusCode::kProtocol, std:
 
 void to_start(Transfer& transfer) {
   transfer.announced = transfer.finished = 0;
+  transfer.check = {transfer.check.wanted, false, 0, {}};
   if (transfer.layout != nullptr) transfer.layout->next = BlockCursor();
 }
 
@@ -34,7 +35,7 @@ void Peer::doubt(Doubt& doubt, const Status& status, Nanoseconds now) {
   // Pings come several times as often: the peer is there, and the channel does not move.
   const bool heard = now - last_heard() < timeout / 2;
   if (status.code() == StatusCode::kProtocol || status.code() == StatusCode::kTooLong ||
-      (stalled && heard)) {
+      status.code() == StatusCode::kCorrupted || (stalled && heard)) {
     fail(status);
     return;
   }

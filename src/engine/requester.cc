@@ -110,8 +110,8 @@ Status Requester::on_landed(const wire::Slot& landed) {
   }
   const Transfer* transfer =
       entry.transfer == 0 ? nullptr : context_.transfers.find(entry.transfer);
-  const bool whole =
-      transfer != nullptr && transfer->chunks > 0 && transfer->announced == transfer->chunks;
+  const bool whole = transfer != nullptr && transfer->chunks > 0 &&
+                     transfer->announced == transfer->chunks && transfer->checked();
   const bool due = entry.writes && ((entry.state == State::kAsked && entry.carries_data) ||
                                     (entry.state == State::kMoving && whole) ||
                                     (entry.state == State::kAborting && whole));

@@ -62,7 +62,7 @@ Status Server::on_got(const wire::Slot& got) {
   Entry& entry = entries_[got.slot];
   if (entry.state == State::kMoving && entry.request.operation == wire::Operation::kRead) {
     Transfer& read = *context_.transfers.find(entry.transfer);
-    if (read.announced < read.chunks) return out_of_order("Got", got.slot);
+    if (read.announced < read.chunks || !read.checked()) return out_of_order("Got", got.slot);
     read.answered = true;  // The Net may still have to report what the reader has already.
     if (read.in_net == 0) context_.transfers.complete(entry.transfer, read.length, {});
   } else if (entry.state != State::kAnswered) {

@@ -157,6 +157,7 @@ Result<TransferId> TransferTable::add(Direction direction, PeerId peer, std::uin
     const RegionUse& use = layout.regions[first.region];
     transfer.data = use.base + first.offset;
     transfer.memory = use.memory;
+    transfer.on_host = use.on_host;
   }
   for (const RegionUse& use : layout.regions) ++regions_.find(use.region)->uses;
   if (!serves(direction)) note(EventKind::kAsked, id, transfer, length);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -29,6 +30,14 @@ constexpr bool sends(Direction direction) {
   return direction == Direction::kSend || direction == Direction::kWrite ||
          direction == Direction::kServedRead;
 }
+
+// Both ends sum the bytes of a transfer that moves in chunks, and the receiver compares.
+struct DataCheck {
+  bool wanted = false;
+  bool settled = false;                      // Receiver: the sums agree. Sender: its sum is told.
+  std::uint32_t remainder = 0;               // Of the chunks summed so far.
+  std::optional<std::uint32_t> told_crc32c;  // Receiver: the sender's.
+};
 
 struct Transfer {
   Direction direction{};
@@ -55,7 +64,11 @@ struct Transfer {
   Nanoseconds deadline = 0;  // 0: none.
   std::uint64_t next = 0;    // The transfer behind it in a TransferQueue.
 
-  [[nodiscard]] bool moved() const { return chunks > 0 && finished == chunks; }
+  DataCheck check;
+
+  [[nodiscard]] bool in_place() const { return chunks > 0 && finished == chunks; }
+  [[nodiscard]] bool moved() const { return in_place() && checked(); }
+  [[nodiscard]] bool checked() const { return !check.wanted || check.settled; }
 };
 
 struct Region {

@@ -5,7 +5,7 @@
 namespace sluice::wire {
 namespace {
 
-constexpr auto kLastCode = static_cast<std::uint8_t>(StatusCode::kCancelled);
+constexpr auto kLastCode = static_cast<std::uint8_t>(StatusCode::kCorrupted);
 
 template <std::size_t kBytes>
 void read_array(ByteReader& in, std::array<std::byte, kBytes>& out) {
@@ -66,6 +66,7 @@ void Limits::encode(ByteWriter& out) const {
   out.u32(peer_timeout_ms);
   out.u64(request_bytes);
   out.u64(kept_list_bytes);
+  out.u8(checksum ? 1 : 0);
   out.text(net);
   out.text(name);
 }
@@ -78,10 +79,12 @@ bool Limits::decode(ByteReader& in) {
   peer_timeout_ms = in.u32();
   request_bytes = in.u64();
   kept_list_bytes = in.u64();
+  const std::uint8_t check = in.u8();
+  checksum = check == 1;
   net = in.text(kLongestName);
   name = in.text(kLongestName);
-  return in.finished() && chunk_bytes > 0 && channels > 0 && channels <= kMostChannels &&
-         peer_timeout_ms > 0;
+  return in.finished() && check <= 1 && chunk_bytes > 0 && channels > 0 &&
+         channels <= kMostChannels && peer_timeout_ms > 0;
 }
 
 void Proof::encode(ByteWriter& out) const {
@@ -157,6 +160,21 @@ bool Manifest::decode(ByteReader& in) {
     chunks[i].index = in.u32();
     if (chunks[i].index >= most) return false;
   }
+  return in.finished();
+}
+
+void Sum::encode(ByteWriter& out) const {
+  out.u8(static_cast<std::uint8_t>(of));
+  out.u64(sequence);
+  out.u32(crc32c);
+}
+
+bool Sum::decode(ByteReader& in) {
+  const std::uint8_t raw = in.u8();
+  if (raw > static_cast<std::uint8_t>(Manifest::Of::kRead)) return false;
+  of = static_cast<Manifest::Of>(raw);
+  sequence = in.u64();
+  crc32c = in.u32();
   return in.finished();
 }
 

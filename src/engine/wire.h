@@ -10,7 +10,7 @@
 //   Proof          ------------->                 proof of the secret, limits
 //                  <-------------  Welcome        the same          (or Refused, and closed)
 //   then, both ways and at any time:
-//   Credit  Small  Manifest  TooLong  ChannelsWanted  ChannelsOffered  Ping  Goodbye
+//   Credit  Small  Manifest  Sum  TooLong  ChannelsWanted  ChannelsOffered  Ping  Goodbye
 //   ChannelsLost  Missing
 //
 // and for one-sided transfers, each of which has a slot of its initiator's from its Request on
@@ -90,6 +90,7 @@ enum class FrameType : std::uint8_t {
   kAborted = 33,
   kChannelsLost = 34,
   kMissing = 35,
+  kSum = 36,
 };
 
 struct Header {
@@ -126,6 +127,7 @@ struct Limits {
   std::uint32_t peer_timeout_ms = 0;  // Silence after which it gives the other end up.
   std::uint64_t request_bytes = 0;    // Payloads of Requests that it holds for the other end.
   std::uint64_t kept_list_bytes = 0;  // Longest list of blocks that it keeps; 0: it keeps none.
+  bool checksum = false;              // It wants all that is moved to be checked.
   std::string_view net;               // Of the same name at both ends.
   std::string_view name;              // For logs.
 
@@ -193,6 +195,18 @@ struct Manifest {
   }
   void encode(ByteWriter& out) const;
   // Also checks that indices lie in the message; not the channels, nor the sequence.
+  bool decode(ByteReader& in);
+};
+
+// Of all bytes of a transfer whose chunks have all been announced; only where checksums are in
+// force.
+struct Sum {
+  static constexpr std::size_t kBytes = 1 + 8 + 4;
+  Manifest::Of of = Manifest::Of::kMessage;
+  std::uint64_t sequence = 0;
+  std::uint32_t crc32c = 0;
+
+  void encode(ByteWriter& out) const;
   bool decode(ByteReader& in);
 };
 

@@ -63,9 +63,10 @@ TEST(Wire, EveryBodyIsExact) {
   missing.count = 2;
   missing.sequences[1] = 1;
   expect_exact(missing);
+  expect_exact(Sum{Manifest::Of::kRead, 3, 0xfeedbeef});
   expect_exact(three_chunks());
   Proof proof;
-  proof.limits = {1, 4096, 16, 2, 1000, 1 << 21, 1 << 16, "tcp", "me"};
+  proof.limits = {1, 4096, 16, 2, 1000, 1 << 21, 1 << 16, false, "tcp", "me"};
   expect_exact(proof);
   Credit credit;
   credit.count = 2;
@@ -156,7 +157,7 @@ TEST(Wire, ChunkCountDoesNotOverflow) {
 }
 
 TEST(Wire, LimitsRefuseWhatNoEngineSays) {
-  const Limits good{1, 4096, 16, 2, 1000, 1 << 21, 1 << 16, "tcp", "me"};
+  const Limits good{1, 4096, 16, 2, 1000, 1 << 21, 1 << 16, false, "tcp", "me"};
   Limits out;
   const auto bytes = encoded(good);  // out's texts point into it.
   EXPECT_TRUE(decodes(bytes, out));

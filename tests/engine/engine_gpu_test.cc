@@ -11,6 +11,7 @@
 #include "src/net/tcp/tcp_control.h"
 #include "src/net/tcp/tcp_net.h"
 #include "tests/engine/gpu_blocks.h"
+#include "tests/support/late_work.h"
 
 namespace sluice {
 namespace {
@@ -22,6 +23,7 @@ struct GpuLog {
   std::size_t unpacks = 0;
   std::size_t packs = 0;
   std::size_t pieces = 0;
+  std::size_t sums = 0;
   bool fails = false;  // From now on.
 };
 
@@ -40,18 +42,23 @@ class LaggingGpu final : public Gpu {
                           chunk.destination.data() + f.destination_offset, f.length});
       }
     }
-    return start(std::move(pieces));
+    log_.pieces += pieces.size();
+    return start(late_copy(std::move(pieces)));
   }
   std::uint64_t pack(std::span<const Piece> pieces) override {
     ++log_.packs;
-    return start({pieces.begin(), pieces.end()});
+    log_.pieces += pieces.size();
+    return start(late_copy({pieces.begin(), pieces.end()}));
+  }
+  std::uint64_t checksum(std::span<const Checksum> batch) override {
+    log_.sums += batch.size();
+    return start(late_checksum(batch));
   }
   GpuAnswer test(std::uint64_t ticket) override {
     if (ticket <= done_) return GpuAnswer::kDone;
     if (log_.fails) return GpuAnswer::kFailed;
     if (++tests_ % 3 != 0) return GpuAnswer::kPending;
-    for (const Piece& piece : work_.front()) std::memcpy(piece.to, piece.from, piece.length);
-    log_.pieces += work_.front().size();
+    work_.front()();
     work_.pop_front();
     return ticket <= ++done_ ? GpuAnswer::kDone : GpuAnswer::kPending;
   }
@@ -72,14 +79,14 @@ class LaggingGpu final : public Gpu {
   }
 
  private:
-  std::uint64_t start(std::vector<Piece> pieces) {
-    work_.push_back(std::move(pieces));
+  std::uint64_t start(std::function<void()> work) {
+    work_.push_back(std::move(work));
     return ++tickets_;
   }
 
   GpuLog& log_;
   HostGpu host_{HostGpu::Pose::kPosing};
-  std::deque<std::vector<Piece>> work_;
+  std::deque<std::function<void()>> work_;
   std::uint64_t tickets_ = 0;
   std::uint64_t done_ = 0;
   std::uint64_t tests_ = 0;

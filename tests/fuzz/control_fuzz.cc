@@ -83,7 +83,7 @@ constexpr std::size_t kLargestBody = wire::kLargestFixedBody + (16 << 10);
 void stranger(std::span<const std::byte> input) {
   const Options options;
   const Secret secret = secret_of("token");
-  const wire::Limits own{1, 524288, 16384, 2, 10000, 1 << 21, 1 << 16, "tcp", "victim"};
+  const wire::Limits own{1, 524288, 16384, 2, 10000, 1 << 21, 1 << 16, false, "tcp", "victim"};
   const ManualClock clock;
   Bootstrap bootstrap(options, secret, own, clock);
   if (!bootstrap.make_room()) std::abort();
@@ -97,16 +97,18 @@ void stranger(std::span<const std::byte> input) {
 }
 
 // Bytes outside of the slices of receives never change, and every transfer completes once.
-void hostile_peer(std::span<const std::byte> input) {
+// `checked`: every transfer has a Sum; frames go without, or none would be read.
+void hostile_peer(std::span<const std::byte> input, bool checked) {
   const Options options;
   const ManualClock clock;
   DeafNet net;
   HostGpu gpu;
   TransferTable transfers(8, 1);
   PackBatch packs(16);
+  SumBatch sums;
   const RegionSeal seal(5);
   Recorder recorder(0);
-  const Context context{options,  net, gpu, clock, transfers, packs, seal,
+  const Context context{options,  net, gpu, clock, transfers, packs, sums, seal,
                         recorder, 0,   2,   16,    4096,      4,     1};
   Bytes memory(8 * kSlice, std::byte{0x5a});
   const RegionId region =
@@ -119,7 +121,7 @@ void hostile_peer(std::span<const std::byte> input) {
   }
   const auto send = transfers.add(Direction::kSend, PeerId(77), {region, kSlice, kSlice});
   peer.enqueue(static_cast<std::uint64_t>(*send), Direction::kSend);
-  PeerLimits limits{1, 4096, 128, 2, 10000, 1 << 21, 1 << 16, "fuzzer"};
+  PeerLimits limits{1, 4096, 128, 2, 10000, 1 << 21, 1 << 16, checked, "fuzzer"};
   Layout& layout = transfers.take_layout();
   std::uint64_t bytes = 0;
   const std::array<Slice, 1> into{Slice{region, 6 * kSlice, kSlice / 2}};
@@ -171,14 +173,14 @@ Bytes write_payload(const Bytes& list) {
   return payload;
 }
 
-Bytes script_of_a_peer() {
+Bytes script_of_a_peer(bool checked) {
   Bytes list;
   BlockPacker packer;
   packer.begin(list);
   packer.add({0, kSlice, 64});
   packer.finish();
   const Bytes payload = write_payload(list);
-  Bytes script{std::byte{1}};
+  Bytes script{checked ? std::byte{2} : std::byte{1}};
   wire::Credit credit;
   credit.count = 2;
   credit.capacity[0] = kSlice;
@@ -193,6 +195,7 @@ Bytes script_of_a_peer() {
   manifest.count = 2;
   manifest.chunks[1] = {1, 1};
   append(script, wire::FrameType::kManifest, manifest);
+  if (checked) append(script, wire::FrameType::kSum, wire::Sum{manifest.of, 1, 0});
   append(script, wire::FrameType::kTooLong, wire::TooLong{2, 1000});
   append(script, wire::FrameType::kChannelsWanted, wire::ChannelsWanted{2, "they broke"});
   append(script, wire::FrameType::kChannelsLost, wire::ChannelsLost{1, "they broke"});
@@ -239,7 +242,7 @@ void run(std::span<const std::byte> input) {
   if (input[0] == std::byte{0}) {
     stranger(input.subspan(1));
   } else {
-    hostile_peer(input.subspan(1));
+    hostile_peer(input.subspan(1), input[0] == std::byte{2});
   }
 }
 
@@ -247,9 +250,9 @@ std::vector<Bytes> seeds() {
   Bytes stranger_script{std::byte{0}};
   append(stranger_script, wire::FrameType::kHello, wire::Hello{});
   wire::Proof proof;
-  proof.limits = {1, 4096, 16, 2, 1000, 1 << 21, 1 << 16, "tcp", "me"};
+  proof.limits = {1, 4096, 16, 2, 1000, 1 << 21, 1 << 16, false, "tcp", "me"};
   append(stranger_script, wire::FrameType::kProof, proof);
-  return {stranger_script, script_of_a_peer()};
+  return {stranger_script, script_of_a_peer(false), script_of_a_peer(true)};
 }
 
 }  // namespace sluice::fuzz

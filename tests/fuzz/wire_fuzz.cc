@@ -59,7 +59,7 @@ Bytes seed(std::uint8_t which, const Body& body) {
 void run(std::span<const std::byte> input) {
   if (input.empty()) return;
   const auto body = input.subspan(1);
-  switch (static_cast<int>(input[0]) % 18) {
+  switch (static_cast<int>(input[0]) % 19) {
     case 0:
       return check<wire::Hello>(body);
     case 1:
@@ -94,6 +94,8 @@ void run(std::span<const std::byte> input) {
       return check<wire::ChannelsLost>(body);
     case 17:
       return check<wire::Missing>(body);
+    case 18:
+      return check<wire::Sum>(body);
     default:
       return check_list(body);
   }
@@ -101,7 +103,7 @@ void run(std::span<const std::byte> input) {
 
 std::vector<Bytes> seeds() {
   wire::Proof proof;
-  proof.limits = {1, 524288, 16384, 2, 10000, 1 << 21, 1 << 16, "tcp", "a name"};
+  proof.limits = {1, 524288, 16384, 2, 10000, 1 << 21, 1 << 16, false, "tcp", "a name"};
   wire::Credit credit;
   credit.count = 3;
   wire::Manifest manifest;
@@ -147,6 +149,7 @@ std::vector<Bytes> seeds() {
           seed(14, wire::Slot{1}),
           seed(16, wire::ChannelsLost{1, "a cause"}),
           seed(17, missing),
+          seed(18, wire::Sum{wire::Manifest::Of::kWrite, 3, 0xfeedbeef}),
           list};
 }
 

@@ -79,6 +79,7 @@ Options EngineSim::engine_options(std::size_t index) {
   options.recorder_events = 256;
   options.max_transfers = crowd_ ? 4 + static_cast<std::uint32_t>(draw(12)) : 64;
   options.request_bytes = draw(3) == 0 ? 2 << 20 : 8 << 20;
+  options.checksum = draw(3) == 0 ? 1 : 0;  // Then between it and whoever it meets.
   // The secret of an engine that is started anew is that of its earlier start.
   if (fault_ == Fault::kRestart) options.token = "the same";
   return options;

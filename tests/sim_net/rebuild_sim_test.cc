@@ -63,6 +63,7 @@ class RebuildSim {
       parts.options.window = 1 + static_cast<std::uint32_t>(draw(16));
       parts.options.small_bytes = draw(4 << 10);
       parts.options.spin_us = 0;
+      parts.options.checksum = draw(2) == 0 ? 1 : 0;
       parts.clock = {std::shared_ptr<const Clock>(), &world_.clock()};
       parts.net = std::make_unique<SimNet>(world_, side.host);
       parts.control = std::make_unique<SimControlNet>(world_, side.host);

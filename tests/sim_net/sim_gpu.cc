@@ -1,10 +1,10 @@
 #include "tests/sim_net/sim_gpu.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "src/base/check.h"
+#include "tests/support/late_work.h"
 
 namespace sluice::sim {
 
@@ -22,17 +22,22 @@ std::uint64_t SimGpu::unpack(std::span<const Unpack> batch) {
                         chunk.destination.data() + f.destination_offset, f.length});
     }
   }
-  return start(std::move(pieces));
+  return start(late_copy(std::move(pieces)));
 }
 
 std::uint64_t SimGpu::pack(std::span<const Piece> pieces) {
   SLUICE_CHECK(!pieces.empty(), "ticket {}", tickets_);
-  return start({pieces.begin(), pieces.end()});
+  return start(late_copy({pieces.begin(), pieces.end()}));
 }
 
-std::uint64_t SimGpu::start(std::vector<Piece> pieces) {
+std::uint64_t SimGpu::checksum(std::span<const Checksum> batch) {
+  SLUICE_CHECK(!batch.empty(), "ticket {}", tickets_);
+  return start(late_checksum(batch));
+}
+
+std::uint64_t SimGpu::start(std::function<void()> work) {
   const Nanoseconds earliest = work_.empty() ? 0 : work_.back().due;
-  work_.push_back({std::move(pieces), std::max(earliest, world_.soon(world_.options().gpu_delay))});
+  work_.push_back({std::move(work), std::max(earliest, world_.soon(world_.options().gpu_delay))});
   world_.wake(id(), work_.back().due);
   return ++tickets_;
 }
@@ -44,11 +49,7 @@ GpuAnswer SimGpu::test(std::uint64_t ticket) {
 
 void SimGpu::step() {
   while (!work_.empty() && world_.now() >= work_.front().due) {
-    for (const Piece& piece : work_.front().pieces) {
-      if (world_.alive(host_) && piece.length > 0) {
-        std::memcpy(piece.to, piece.from, piece.length);
-      }
-    }
+    if (world_.alive(host_)) work_.front().run();
     work_.pop_front();
     ++done_;
   }

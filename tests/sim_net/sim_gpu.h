@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <deque>
-#include <vector>
+#include <functional>
 
 #include "src/gpu/host_gpu.h"
 #include "tests/sim_net/sim_world.h"
@@ -18,6 +18,7 @@ class SimGpu final : public Gpu, public SimActor {
   [[nodiscard]] const std::string& description() const override { return host_gpu_.description(); }
   std::uint64_t unpack(std::span<const Unpack> batch) override;
   std::uint64_t pack(std::span<const Piece> pieces) override;
+  std::uint64_t checksum(std::span<const Checksum> batch) override;
   GpuAnswer test(std::uint64_t ticket) override;
   [[nodiscard]] Status failure() const override { return {}; }
   Result<GpuMemory> allocate_pinned(std::size_t bytes) override {
@@ -37,11 +38,11 @@ class SimGpu final : public Gpu, public SimActor {
 
  private:
   struct Work {
-    std::vector<Piece> pieces;
+    std::function<void()> run;
     Nanoseconds due;
   };
 
-  std::uint64_t start(std::vector<Piece> pieces);
+  std::uint64_t start(std::function<void()> work);
 
   HostGpu host_gpu_{HostGpu::Pose::kPosing};  // Its memory.
   SimHost host_;

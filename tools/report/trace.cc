@@ -20,10 +20,10 @@ constexpr int kFrameLine = 2;
 
 // As docs/wire.md numbers them.
 std::string name_of_frame(std::uint8_t type) {
-  constexpr std::array<const char*, 20> kNames = {
+  constexpr std::array<const char*, 21> kNames = {
       "Credit",  "Small",    "Manifest", "TooLong", "ChannelsWanted", "ChannelsOffered", "Ping",
       "Goodbye", "Request",  "Part",     "Granted", "Denied",         "Landed",          "Answer",
-      "Got",     "Released", "Abort",    "Aborted", "ChannelsLost",   "Missing"};
+      "Got",     "Released", "Abort",    "Aborted", "ChannelsLost",   "Missing",         "Sum"};
   constexpr std::uint8_t kFirst = 16;
   if (type >= kFirst && type < kFirst + kNames.size()) return kNames[type - kFirst];
   return fmt::format("frame {}", type);
