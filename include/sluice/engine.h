@@ -125,8 +125,10 @@ class Engine {
 
   // Two-sided transfers. The k-th send to a peer meets the k-th receive that the peer has posted
   // for us; the receive may be longer. A send completes when its memory may be reused: the Net has
-  // taken every byte. A receive completes when the bytes are in place. kWouldBlock: max_transfers.
-  virtual Result<TransferId> send(PeerId peer, Slice from) = 0;
+  // taken every byte. A receive completes when the bytes are in place. Bytes of an urgent send go
+  // before those of others; it meets its receive all the same. kWouldBlock: max_transfers.
+  virtual Result<TransferId> send(PeerId peer, Slice from,
+                                  Priority priority = Priority::kNormal) = 0;
   virtual Result<TransferId> recv(PeerId peer, Slice into) = 0;
 
   // One-sided transfers. The target exports a region; how the bytes reach the initiator is the

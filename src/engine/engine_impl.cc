@@ -175,19 +175,20 @@ Peer* EngineImpl::find_peer(PeerId peer) {
   return slot == nullptr ? nullptr : slot->get();
 }
 
-Result<TransferId> EngineImpl::send(PeerId peer, Slice from) {
-  return transfer(Direction::kSend, peer, from);
+Result<TransferId> EngineImpl::send(PeerId peer, Slice from, Priority priority) {
+  return transfer(Direction::kSend, peer, from, priority);
 }
 
 Result<TransferId> EngineImpl::recv(PeerId peer, Slice into) {
-  return transfer(Direction::kRecv, peer, into);
+  return transfer(Direction::kRecv, peer, into, Priority::kNormal);
 }
 
-Result<TransferId> EngineImpl::transfer(Direction direction, PeerId peer, Slice slice) {
+Result<TransferId> EngineImpl::transfer(Direction direction, PeerId peer, Slice slice,
+                                        Priority priority) {
   Peer* found = find_peer(peer);
   if (found == nullptr) return no_such_peer(peer);
   if (found->failed()) return found->failure();
-  auto id = transfers_.add(direction, peer, slice);
+  auto id = transfers_.add(direction, peer, slice, priority);
   if (id.ok()) found->enqueue(static_cast<std::uint64_t>(*id), direction);
   return id;
 }
@@ -195,6 +196,8 @@ Result<TransferId> EngineImpl::transfer(Direction direction, PeerId peer, Slice 
 std::size_t EngineImpl::progress() {
   const Nanoseconds now = clock_->now();
   recorder_.at(now);
+  // Everybody in turn is the first to find room in a batch, and the user to hear of.
+  if (live_.size() > 1) std::rotate(live_.begin(), live_.begin() + 1, live_.end());
   std::size_t steps = move_chunks(now);  // First: what the caller has just asked for goes out.
   const std::size_t heard = handle_ready();
   // What was announced is posted in the same pass: wait() would take another for a reason to spin.
@@ -296,7 +299,12 @@ void EngineImpl::welcome(Bootstrap::Outcome outcome) {
 std::size_t EngineImpl::move_chunks(Nanoseconds now) {
   std::size_t steps = 0;
   bool making_channels = false;
-  for (Peer* peer : live_) making_channels = making_channels || peer->making_channels();
+  std::uint32_t asking = 0;
+  for (Peer* peer : live_) {
+    making_channels = making_channels || peer->making_channels();
+    asking += peer->asks() ? 1 : 0;
+  }
+  transfers_.share_places(asking);
   if (making_channels) net_->progress();
   const auto count = [&](Peer* peer, std::size_t moved) {
     if (moved > 0) peer->note_moved(now);

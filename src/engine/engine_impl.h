@@ -51,7 +51,7 @@ class EngineImpl final : public Engine {
   [[nodiscard]] std::string address() const override;
   Result<PeerId> connect(std::string_view address) override;
   Status disconnect(PeerId peer) override;
-  Result<TransferId> send(PeerId peer, Slice from) override;
+  Result<TransferId> send(PeerId peer, Slice from, Priority priority) override;
   Result<TransferId> recv(PeerId peer, Slice into) override;
   Result<std::string> export_region(RegionId region, Access access) override;
   Result<RemoteRegionId> import_region(PeerId peer, std::string_view bytes) override;
@@ -94,7 +94,7 @@ class EngineImpl final : public Engine {
   Status record(const std::string& path, std::string_view reason);
   std::string keep_recording(std::string_view reason);
   [[nodiscard]] Nanoseconds spin_end(Nanoseconds start, Nanoseconds end) const;
-  Result<TransferId> transfer(Direction direction, PeerId peer, Slice slice);
+  Result<TransferId> transfer(Direction direction, PeerId peer, Slice slice, Priority priority);
   Result<TransferId> one_sided(Direction direction, PeerId peer, std::span<const Slice> local,
                                std::span<const RemoteSlice> remote, const TransferOptions& options);
   Result<TransferId> lay_out(Direction direction, PeerId peer, std::span<const Slice> local,
@@ -134,7 +134,7 @@ class EngineImpl final : public Engine {
   const wire::Limits own_limits_;
   Bootstrap bootstrap_;
   SlotPool<std::unique_ptr<Peer>> peers_;
-  std::vector<Peer*> live_;  // Of peers_, in no order: what a pass goes over.
+  std::vector<Peer*> live_;  // Of peers_: what a pass goes over, beginning with another each time.
   std::deque<PeerEvent> peer_events_;
   std::deque<Notification> last_notifications_;  // Of peers that are gone.
   std::vector<Leaving> leaving_;

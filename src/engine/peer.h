@@ -38,6 +38,8 @@ class Peer {
   // Ends one of its transfers early. kUnavailable: a message that has begun.
   Status cancel(std::uint64_t transfer, Direction direction);
   // The next notification of its; what has come is there even once it has failed.
+  // It has asked for one-sided transfers that are not over.
+  [[nodiscard]] bool asks() const { return server_.asked(); }
   bool take_notification(std::string& bytes) { return server_.take_notification(bytes); }
   // 0 while it is joining.
   [[nodiscard]] std::uint64_t generation() const { return limits_.generation; }

@@ -222,13 +222,14 @@ Status Server::begin(Entry& entry, Layout& layout, std::span<const std::byte> da
   }
   const bool reads = request.operation == wire::Operation::kRead;
   const Direction direction = reads ? Direction::kServedRead : Direction::kServedWrite;
-  const auto id = context_.transfers.add(direction, PeerId(peer_), request.bytes, layout,
-                                         urgent(entry) ? Priority::kUrgent : Priority::kNormal);
-  if (!id.ok()) {  // Full: checked again later, for the regions may be gone by then.
+  if (!place_for(entry)) {  // Checked again later, for the regions may be gone by then.
     context_.transfers.give_back(layout);
     entry.state = State::kChecking;
     return {};
   }
+  const auto id =
+      context_.transfers.add(direction, PeerId(peer_), request.bytes, layout, priority_of(entry));
+  ++places_;
   entry.transfer = static_cast<std::uint64_t>(*id);
   Transfer& transfer = *context_.transfers.find(entry.transfer);
   transfer.sequence = request.slot;
@@ -239,7 +240,15 @@ Status Server::begin(Entry& entry, Layout& layout, std::span<const std::byte> da
   return {};
 }
 
+bool Server::place_for(const Entry& entry) const {
+  return context_.transfers.can_serve(places_, priority_of(entry));
+}
+
 Status Server::advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps) {
+  places_ = 0;
+  for (std::uint64_t left = used_; left != 0; left &= left - 1) {
+    places_ += entries_[static_cast<std::size_t>(std::countr_zero(left))].transfer != 0 ? 1 : 0;
+  }
   Status status = advance(used_ & urgent_, link, limits, steps);
   return status.ok() ? advance(used_ & ~urgent_, link, limits, steps) : status;
 }
@@ -248,7 +257,7 @@ Status Server::advance(std::uint64_t slots, FrameStream& link, const PeerLimits&
                        std::size_t& steps) {
   for (std::uint64_t left = slots; left != 0; left &= left - 1) {
     const auto slot = static_cast<std::uint16_t>(std::countr_zero(left));
-    if (entries_[slot].state == State::kChecking) {
+    if (entries_[slot].state == State::kChecking && place_for(entries_[slot])) {
       Status status = accept(entries_[slot], {});
       if (!status.ok()) return status;
     }

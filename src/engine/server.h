@@ -47,6 +47,9 @@ class Server {
   // One pass. Not OK: the initiator broke the protocol. Adds to `steps`.
   Status advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
 
+  // It has been asked for something that is not over.
+  [[nodiscard]] bool asked() const { return used_ != 0; }
+
   // The next notification, in the order of the initiator's requests of a priority, whose data has
   // landed; the urgent ones first.
   bool take_notification(std::string& bytes);
@@ -86,6 +89,7 @@ class Server {
   Status advance(std::uint64_t slots, FrameStream& link, const PeerLimits& limits,
                  std::size_t& steps);
   bool take_notification(std::vector<std::uint16_t>& slots, std::string& bytes);
+  [[nodiscard]] bool place_for(const Entry& entry) const;
   void data_there(Entry& entry);
   void free(Entry& entry);
   [[nodiscard]] static bool notifies(const Entry& entry) {
@@ -93,6 +97,9 @@ class Server {
   }
   [[nodiscard]] static bool urgent(const Entry& entry) {
     return (entry.request.flags & wire::Request::kUrgent) != 0;
+  }
+  [[nodiscard]] static Priority priority_of(const Entry& entry) {
+    return urgent(entry) ? Priority::kUrgent : Priority::kNormal;
   }
   // Slots that notify, in the order of their requests, of the priority of this one.
   std::vector<std::uint16_t>& notify_of(const Entry& entry) {
@@ -107,6 +114,7 @@ class Server {
   std::uint64_t used_ = 0;                   // Bits: slots that are not free.
   std::uint64_t urgent_ = 0;                 // Bits: of these, the urgent ones.
   std::uint64_t held_ = 0;                   // Payload bytes.
+  std::uint32_t places_ = 0;                 // In the table; in a pass, at least so many.
   std::vector<std::uint16_t> notify_first_;  // The urgent ones.
   std::vector<std::uint16_t> notify_;
   std::vector<std::uint64_t> region_bytes_;  // Scratch.

@@ -11,6 +11,7 @@ namespace sluice {
 TransferTable::TransferTable(std::uint32_t max_transfers, std::uint32_t max_regions,
                              Recorder* recorder)
     : max_transfers_(max_transfers),
+      share_(max_transfers),
       transfers_(2 * max_transfers),
       regions_(max_regions),
       recorder_(recorder),
@@ -61,10 +62,9 @@ Status TransferTable::check(Slice slice, const Region* region) const {
   return {};
 }
 
-// 0: as many as may be are in flight. What serves peers keeps an eighth for the urgent ones.
+// 0: as many as may be are in flight.
 std::uint64_t TransferTable::acquire(Direction direction, Priority priority) {
-  const std::uint32_t kept = priority == Priority::kUrgent ? 0 : max_transfers_ / 8;
-  if (serves(direction) ? serving_ >= max_transfers_ - kept : full()) return 0;
+  if (serves(direction) ? serving_ >= most_serving(priority) : full()) return 0;
   if (serves(direction)) ++serving_;
   return transfers_.acquire();
 }
@@ -75,13 +75,15 @@ const Status& TransferTable::no_room() {
   return full;
 }
 
-Result<TransferId> TransferTable::add(Direction direction, PeerId peer, Slice slice) {
+Result<TransferId> TransferTable::add(Direction direction, PeerId peer, Slice slice,
+                                      Priority priority) {
   Region* region = regions_.find(static_cast<std::uint64_t>(slice.region));
   if (Status status = check(slice, region); !status.ok()) return status;
-  const std::uint64_t id = acquire(direction, Priority::kNormal);
+  const std::uint64_t id = acquire(direction, priority);
   if (id == 0) return no_room();
   Transfer& transfer = *transfers_.find(id);
   transfer.direction = direction;
+  transfer.priority = priority;
   transfer.peer = peer;
   transfer.region = slice.region;
   transfer.memory = region->memory.get();

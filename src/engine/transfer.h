@@ -2,6 +2,7 @@
 // when the table is made. One thread.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -94,7 +95,8 @@ class TransferTable {
   [[nodiscard]] bool regions_full() const { return regions_.full(); }
 
   // kNotFound: no such region; kInvalidArgument: outside of it; kWouldBlock: max_transfers.
-  Result<TransferId> add(Direction direction, PeerId peer, Slice slice);
+  Result<TransferId> add(Direction direction, PeerId peer, Slice slice,
+                         Priority priority = Priority::kNormal);
   // A one-sided transfer of `length` bytes, whose layout has its regions and its list; it is the
   // table's from now on. kWouldBlock: max_transfers, and the layout is still the caller's.
   Result<TransferId> add(Direction direction, PeerId peer, std::uint64_t length, Layout& layout,
@@ -104,6 +106,14 @@ class TransferTable {
   void give_back(Layout& layout);
   // Packs slices of the user's into an empty layout. Errors as of add(); `bytes` is their sum.
   Status lay_out(std::span<const Slice> slices, Layout& layout, std::uint64_t& bytes);
+  // Of the places for transfers that serve peers, one peer has at most its share.
+  void share_places(std::uint32_t peers) {
+    share_ = std::max(1u, max_transfers_ / std::max(1u, peers));
+  }
+  // One that serves a peer which has `places` already can be added.
+  [[nodiscard]] bool can_serve(std::uint32_t places, Priority priority) const {
+    return places < share_ && serving_ < most_serving(priority);
+  }
   // No more of the user's transfers can be added; no_room() says it in words.
   [[nodiscard]] bool full() const { return transfers_.used() - serving_ >= max_transfers_; }
   [[nodiscard]] static const Status& no_room();
@@ -128,9 +138,14 @@ class TransferTable {
 
   Status check(Slice slice, const Region* region) const;
   std::uint64_t acquire(Direction direction, Priority priority);
+  // An eighth is kept for the urgent ones.
+  [[nodiscard]] std::uint32_t most_serving(Priority priority) const {
+    return max_transfers_ - (priority == Priority::kUrgent ? 0 : max_transfers_ / 8);
+  }
 
   const std::uint32_t max_transfers_;  // Of users, and as many that serve peers.
   std::uint32_t serving_ = 0;
+  std::uint32_t share_;
   SlotPool<Transfer> transfers_;
   SlotPool<Region> regions_;
   BlockPacker packer_;

@@ -152,5 +152,86 @@ TEST(Priority, DeadlinesAndCancelsReachUrgentOnesThatWait) {
   EXPECT_TRUE(pair.write({pair.at_a(0, kBytes)}, {pair.at_b(0, kBytes)}, urgent()).ok());
 }
 
+TEST(Priority, UrgentMessagesGoFirstAndMeetTheirReceives) {
+  for (const Priority priority : {Priority::kNormal, Priority::kUrgent}) {
+    OneSidedPair pair(2 * kLong, short_chunks());
+    const auto slow_recv = pair.b.engine->recv(pair.a_at_b, {pair.remote_region, 0, kLong});
+    const auto fast_recv = pair.b.engine->recv(pair.a_at_b, {pair.remote_region, kLong, kLong});
+    const auto slow = pair.a.engine->send(pair.b_at_a, pair.at_a(0, kLong));
+    const auto fast = pair.a.engine->send(pair.b_at_a, pair.at_a(kLong, kLong), priority);
+    ASSERT_TRUE(slow_recv.ok() && fast_recv.ok() && slow.ok() && fast.ok());
+    // Both take turns, and then the one that began first is first.
+    const auto first = priority == Priority::kUrgent ? *fast_recv : *slow_recv;
+    const auto second = priority == Priority::kUrgent ? *slow_recv : *fast_recv;
+    ASSERT_TRUE(pair.drive([&] { return pair.b.finished(first); }));
+    EXPECT_FALSE(pair.b.finished(second));
+    ASSERT_TRUE(pair.drive([&] { return pair.b.finished(second); }));
+    EXPECT_TRUE(pair.local == pair.remote);
+  }
+}
+
+// Reads the same bytes of the same engine again and again.
+struct Reader : Host {
+  Reader(OneSidedPair& pair, std::uint64_t bytes) : Host(short_chunks()), memory(bytes) {
+    peer = engine->connect(pair.b.engine->address()).take();
+    EXPECT_TRUE(drive({&pair.b, this}, [&] { return event(PeerEventKind::kConnected); }));
+    const auto exported = pair.b.engine->export_region(pair.remote_region, Access::kReadWrite);
+    from = engine->import_region(peer, *exported).take();
+    into = add(memory);
+  }
+  void keep_asked(std::size_t most) {
+    for (; asked < done.size() + most; ++asked) {
+      EXPECT_TRUE(engine
+                      ->read(peer, std::vector{Slice{into, 0, memory.size()}},
+                             std::vector{RemoteSlice{from, 0, memory.size()}})
+                      .ok());
+    }
+  }
+
+  std::vector<std::byte> memory;
+  PeerId peer{};
+  RemoteRegionId from{};
+  RegionId into{};
+  std::size_t asked = 0;
+};
+
+// One always has more waiting than the target has places; the other asks for one at a time.
+TEST(Fairness, APeerThatAsksForMuchLeavesPlacesToTheOthers) {
+  constexpr std::uint64_t kBytes = 64 << 10;  // Not in an Answer: it needs a place.
+  Options few = short_chunks();
+  few.max_transfers = 8;
+  OneSidedPair pair(kBytes, few);
+  Reader greedy(pair, kBytes);
+  Reader modest(pair, kBytes);
+  ASSERT_TRUE(drive({&greedy, &pair.b, &modest}, [&] {
+    greedy.keep_asked(64);
+    modest.keep_asked(1);
+    return greedy.done.size() >= 600;
+  }));
+  EXPECT_GE(modest.done.size(), 20u);
+}
+
+TEST(Fairness, APeerThatTellsMuchIsNotTheOnlyOneHeard) {
+  OneSidedPair pair(4096, short_chunks());
+  Reader greedy(pair, 4096);
+  Reader modest(pair, 4096);
+  std::size_t told = 0;
+  std::size_t heard_of_modest = 0;
+  ASSERT_TRUE(drive({&greedy, &pair.b, &modest}, [&] {
+    for (; told < greedy.done.size() + 64; ++told) {
+      EXPECT_TRUE(greedy.engine->notify(greedy.peer, {}).ok());
+    }
+    if (modest.asked == modest.done.size()) {
+      ++modest.asked;
+      const auto name = std::as_bytes(std::span("modest", 6));
+      EXPECT_TRUE(modest.engine->notify(modest.peer, name).ok());
+    }
+    std::array<Notification, 1> one;
+    if (pair.b.engine->poll_notifications(one) == 1) heard_of_modest += !one[0].bytes.empty();
+    return greedy.done.size() >= 300;
+  }));
+  EXPECT_GE(heard_of_modest, 20u);
+}
+
 }  // namespace
 }  // namespace sluice

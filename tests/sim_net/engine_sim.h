@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
@@ -146,6 +147,8 @@ class EngineSim {
     std::size_t source = 0;  // Where in the noise its bytes come from.
     Window here;             // At the initiator.
     Window there;
+    bool repeats =
+        false;  // Reads blocks of one region, as others have or will: their list is kept.
     Priority priority = Priority::kNormal;
     bool notifies = false;
     std::size_t notification_bytes = 0;  // 0 (not of an urgent one), or its number comes first.
@@ -175,6 +178,7 @@ class EngineSim {
     // By life and priority: behind the last notification of the other's.
     std::array<std::array<std::size_t, 2>, 2> told{};
     std::array<RemoteRegionId, kHandles> handles{};
+    std::optional<Reach> repeated;  // What others read again.
   };
   struct Acquaintance {
     PeerId id;

@@ -142,12 +142,17 @@ EngineSim::Reach EngineSim::draw_reach(std::size_t index, std::size_t peer) {
     if (reach.bytes > reach_budget_) reach.bytes %= 4000;
     if (draw(20) == 0) reach.bytes = 0;
     if (reach.handle == Handle::kLonger) ++reach.bytes;
+    const std::optional<Reach>& before = nodes_[index].pairs[peer].repeated;
+    reach.repeats = reach.op == Op::kRead && reach.handle == Handle::kGood && draw(4) > 0;
+    const bool again = reach.repeats && before.has_value() && before->life == reach.life &&
+                       before->bytes <= reach_budget_ && draw(8) > 0;
+    if (again) reach.bytes = before->bytes;
     reach_budget_ -= std::min(reach_budget_, reach.bytes);
-    reach.source = draw(kNoiseBytes - reach.bytes);
+    reach.source = again ? before->source : draw(kNoiseBytes - reach.bytes);
     const bool gpu = nodes_[index].kind == Memory::kCuda || nodes_[peer].kind == Memory::kCuda;
     const std::size_t least = gpu ? kLeastGpuBlock : 1;
     reach.here = draw_window(nodes_[index], reach.bytes, least);
-    reach.there = draw_window(nodes_[peer], reach.bytes, least);
+    reach.there = again ? before->there : draw_window(nodes_[peer], reach.bytes, least);
   }
   if (reach.op != Op::kNotify && draw(3) == 0) reach.priority = Priority::kUrgent;
   reach.to_be_cancelled = draw(5) == 0;
@@ -213,7 +218,8 @@ Result<TransferId> EngineSim::ask(const Reach& reach, RemoteRegionId remote, Rem
   }
   const std::size_t behind = reach.handle == Handle::kLonger ? kNodeBytes : 0;
   for (const Piece& piece : reach.there.pieces) {
-    there.push_back({draw(3) == 0 ? also : remote, piece.offset + behind, piece.length});
+    there.push_back(
+        {!reach.repeats && draw(3) == 0 ? also : remote, piece.offset + behind, piece.length});
   }
   TransferOptions options;
   options.priority = reach.priority;
@@ -246,6 +252,7 @@ void EngineSim::ask_reach(std::size_t index, std::size_t peer) {
   if (id.ok() && due == StatusCode::kOk) {
     reach.id = *id;
     if (reach.deadline > 0) reach.deadline += world_->now();
+    if (reach.repeats) pair.repeated = reach;
     node.reaches.push_back(std::move(reach));
     ++node.incomplete;
     ++pair.reaches_asked;
