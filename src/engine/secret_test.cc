@@ -5,7 +5,7 @@
 namespace sluice {
 namespace {
 
-const wire::Limits kLimits{1, 4096, 16, 2, 1000, 1 << 20, 1 << 16, "tcp", "me"};
+const wire::Limits kLimits{1, 4096, 16, 2, 1000, 1 << 20, 1 << 16, false, "tcp", "me"};
 
 TEST(Secret, ProofDependsOnEverythingThatItCovers) {
   const Secret secret = secret_of("token");
@@ -18,6 +18,9 @@ TEST(Secret, ProofDependsOnEverythingThatItCovers) {
   EXPECT_FALSE(same_proof(proof, prove(secret_of("Token"), End::kConnecting, a, b, kLimits)));
   wire::Limits other = kLimits;
   other.small_bytes = 17;
+  EXPECT_FALSE(same_proof(proof, prove(secret, End::kConnecting, a, b, other)));
+  other = kLimits;
+  other.checksum = true;
   EXPECT_FALSE(same_proof(proof, prove(secret, End::kConnecting, a, b, other)));
 }
 
