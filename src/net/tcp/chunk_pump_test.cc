@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -339,6 +340,11 @@ TEST(ChunkPump, DestroyingOneThatIsUsedLetsGoOfTheMemory) {
 }
 
 TEST(ChunkPump, HelpersAreNamedAndTakeNoSignals) {
+  // A thread that has been joined may still be listed for a moment.
+  ASSERT_TRUE(eventually([] {
+    const auto all = threads();
+    return std::ranges::none_of(all, [](const auto& one) { return one.first == "pump-test"; });
+  }));
   const auto before = threads();
   {
     Pumps pumps;
