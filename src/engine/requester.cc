@@ -211,8 +211,8 @@ bool Requester::step(std::uint16_t slot, FrameStream& link, const PeerLimits& li
   return true;
 }
 
-// Its memory is free when the Net has let go of it and what was announced for it has come; the slot
-// when the target has said its last word.
+// Its memory is free when the Net has let go of it and what was announced for it has come, of a
+// write at the target, which says so in its last word; the slot when that has been said.
 bool Requester::step_aborting(std::uint16_t slot, Entry& entry, FrameStream& link) {
   bool worked = false;
   if (!entry.abort_told && link.room_for(2 + 3 + entry.why.message().size())) {
@@ -221,11 +221,9 @@ bool Requester::step_aborting(std::uint16_t slot, Entry& entry, FrameStream& lin
   }
   if (entry.transfer == 0) return worked;
   const Transfer& transfer = *context_.transfers.find(entry.transfer);
-  const bool coming = !entry.writes && transfer.finished < transfer.announced;
-  // All of it may have landed, and its notification been told: the target knows.
-  const bool may_be_told = entry.writes && entry.notifies && entry.state == State::kAborting &&
-                           transfer.announced == transfer.chunks && transfer.chunks > 0;
-  if (transfer.in_net > 0 || coming || may_be_told) return worked;
+  const bool coming = entry.writes ? transfer.announced > 0 && entry.state == State::kAborting
+                                   : transfer.finished < transfer.announced;
+  if (transfer.in_net > 0 || coming) return worked;
   context_.transfers.complete(std::exchange(entry.transfer, 0), 0, entry.why);
   if (entry.state == State::kAborted) end(entry, {});
   return true;

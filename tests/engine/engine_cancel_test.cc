@@ -29,12 +29,13 @@ struct CancelPair : OneSidedPair {
   // Ours again: nothing may come any more while both make passes.
   void expect_untouched(int passes) {
     std::ranges::fill(local, std::byte{0x5a});
+    std::ranges::fill(remote, std::byte{0x5a});
     const std::vector<std::byte> before = local;
     for (int pass = 0; pass < passes; ++pass) {
       b.pass();
       a.pass();
     }
-    EXPECT_TRUE(local == before);
+    EXPECT_TRUE(local == before && remote == before);
   }
   // Everything is as good as new.
   void expect_works() {

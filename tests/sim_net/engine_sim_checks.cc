@@ -183,6 +183,14 @@ void EngineSim::complete_reach(Node& node, Reach& reach, const Completion& compl
     for (const Piece& piece : reach.here.pieces) {
       std::memset(node.memory.data() + piece.offset, static_cast<int>(kReused), piece.length);
     }
+    // Not so if the peer was lost: what was on the way to it may still come.
+    const bool given_up = completion.status.code() == StatusCode::kCancelled ||
+                          completion.status.message().find("deadline") != std::string_view::npos;
+    if (given_up && !reach.frozen && remembers(reach.target, reach.life)) {
+      const Window& there = reach.there;
+      reach.frozen = true;
+      reach.digest_there = digest(nodes_[reach.target], there.offset, there.length);
+    }
   }
   reach.digest_here = digest(node, reach.here.offset, reach.here.length);
 }
@@ -206,7 +214,8 @@ void EngineSim::check_reach_at_end(Reach& reach) {
   }
   if (reach.frozen &&
       reach.digest_there != digest(target, reach.there.offset, reach.there.length)) {
-    violation(name_of(reach) + ": the target's memory was written when its region was gone");
+    violation(name_of(reach) +
+              ": the target's memory was written when nothing might come any more");
   }
   const bool refused = reach.complete && !reach.status.ok() &&
                        reach.status.code() == reach.refusal && reach.op == Op::kWrite;
