@@ -22,10 +22,7 @@ OutboundChannel::OutboundChannel(const Context& context, std::unique_ptr<SendCha
 
 PostAnswer OutboundChannel::post(std::uint64_t transfer, const ChunkPlace& from) {
   if (from.gpu_sums) {
-    if (Status status = sums_.open(); !status.ok()) {
-      failure_ = status.with_context(fmt::format("send channel {}", index_));
-      return PostAnswer::kFailed;
-    }
+    if (Status status = sums_.open(); !status.ok()) return fail(status);
     if (sums_.full()) return PostAnswer::kBusy;
   }
   const std::span<const ChunkPiece> pieces =
@@ -44,6 +41,11 @@ PostAnswer OutboundChannel::post(std::uint64_t transfer, const ChunkPlace& from)
   return answer;
 }
 
+PostAnswer OutboundChannel::fail(const Status& status) {
+  failure_ = status.with_context(fmt::format("send channel {}", index_));
+  return PostAnswer::kFailed;
+}
+
 void OutboundChannel::enter(Chunk chunk, const ChunkPlace& from) {
   if (from.gpu_sums) chunk.sum = sums_.start(from, window_.next_place());
   window_.next() = chunk;
@@ -51,10 +53,7 @@ void OutboundChannel::enter(Chunk chunk, const ChunkPlace& from) {
 }
 
 PostAnswer OutboundChannel::pack(std::uint64_t transfer, const ChunkPlace& from) {
-  if (Status status = staging_.open(); !status.ok()) {
-    failure_ = status.with_context(fmt::format("send channel {}", index_));
-    return PostAnswer::kFailed;
-  }
+  if (Status status = staging_.open(); !status.ok()) return fail(status);
   const bool gathered = from.spread() && from.layout->on_host();
   if (staging_.full() || (!gathered && context_.packs.full())) return PostAnswer::kBusy;
   std::byte* const slot = staging_.next();
@@ -261,27 +260,24 @@ std::size_t InboundChannel::unpack_arrived(std::uint64_t ticket) {
 }
 
 bool InboundChannel::in_place(Gpu& gpu, Chunk& chunk) {
-  const auto failed = [&] {
-    fail(gpu.failure());
-    chunk.good = false;
+  const auto over = [&](GpuAnswer answer) {
+    if (answer == GpuAnswer::kFailed) give_up(chunk, gpu.failure());
+    return answer != GpuAnswer::kPending;
   };
-  if (chunk.ticket != 0) {
-    const GpuAnswer answer = gpu.test(chunk.ticket);
-    if (answer == GpuAnswer::kPending) return false;
-    if (answer == GpuAnswer::kFailed) failed();
-  }
+  if (chunk.ticket != 0 && !over(gpu.test(chunk.ticket))) return false;
   if (!chunk.into.gpu_sums || !chunk.good) return true;
-  if (chunk.sum.batch == 0) {
-    if (Status status = sums_.open(); !status.ok()) {
-      fail(status);
-      return !(chunk.good = false);
-    }
-    if (!sums_.full()) chunk.sum = sums_.start(chunk.into, window_.oldest_unpacking_place());
-    return false;
+  if (chunk.sum.batch != 0) return over(sums_.test(chunk.sum));
+  if (Status status = sums_.open(); !status.ok()) {
+    give_up(chunk, status);
+  } else if (!sums_.full()) {
+    chunk.sum = sums_.start(chunk.into, window_.oldest_unpacking_place());
   }
-  const GpuAnswer answer = sums_.test(chunk.sum);
-  if (answer == GpuAnswer::kFailed) failed();
-  return answer != GpuAnswer::kPending;
+  return !chunk.good;
+}
+
+void InboundChannel::give_up(Chunk& chunk, const Status& status) {
+  fail(status);
+  chunk.good = false;
 }
 
 bool InboundChannel::staging_ready() {

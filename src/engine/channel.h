@@ -66,6 +66,7 @@ class OutboundChannel {
   };
 
   bool summed(const Chunk& chunk);
+  PostAnswer fail(const Status& status);
   void enter(Chunk chunk, const ChunkPlace& from);
   PostAnswer pack(std::uint64_t transfer, const ChunkPlace& from);
 
@@ -149,6 +150,7 @@ class InboundChannel {
   bool staging_ready();
   // The Gpu has unpacked it, and summed it where that is its own to do. Starts the sum.
   bool in_place(Gpu& gpu, Chunk& chunk);
+  void give_up(Chunk& chunk, const Status& status);
   void take_arrival(Chunk& chunk, UnpackBatch& batch);
   [[nodiscard]] bool fits(const Chunk& chunk);
 

@@ -46,6 +46,7 @@ EngineSim::EngineSim(std::uint64_t seed, EngineSimArena& arena)
     if (few_failures_) options.most_failures = 1 + static_cast<std::uint32_t>(draw(3));
   }
   if (fault_ == Fault::kRefusal) options.refuse_percent = 30;
+  if (fault_ == Fault::kLie) options.lie_percent = static_cast<std::uint32_t>(1 + draw(20));
   world_ = std::make_unique<SimWorld>(options);
   started_ = world_->now();
   make_nodes();
@@ -79,7 +80,8 @@ Options EngineSim::engine_options(std::size_t index) {
   options.recorder_events = 256;
   options.max_transfers = crowd_ ? 4 + static_cast<std::uint32_t>(draw(12)) : 64;
   options.request_bytes = draw(3) == 0 ? 2 << 20 : 8 << 20;
-  options.checksum = draw(3) == 0 ? 1 : 0;  // Then between it and whoever it meets.
+  options.checksum =
+      draw(3) == 0 || fault_ == Fault::kLie ? 1 : 0;  // Then between it and whoever it meets.
   // The secret of an engine that is started anew is that of its earlier start.
   if (fault_ == Fault::kRestart) options.token = "the same";
   return options;

@@ -41,8 +41,9 @@ enum class Fault : std::uint8_t {
   kDisconnect,  // An engine disconnects a peer.
   kClose,       // An engine is destroyed as soon as its sends are complete or cannot be.
   kRestart,     // A host is killed, and started anew under its name and address.
+  kLie,         // Bits of chunks are turned over on the way; everybody wants checksums.
 };
-inline constexpr std::size_t kFaults = 11;
+inline constexpr std::size_t kFaults = 12;
 
 inline constexpr std::size_t kNoiseBytes = 8 << 20;
 inline constexpr std::size_t kNodeBytes = 24 << 20;
@@ -161,7 +162,7 @@ class EngineSim {
     bool forgotten = false;  // Its initiator has been killed and started anew.
     Status status;
     bool told = false;               // The notification has come.
-    bool frozen = false;             // Its region has been deregistered at the target.
+    bool frozen = false;             // Nothing may come at the target: cancelled, or deregistered.
     std::uint64_t digest_here = 0;   // When it completed.
     std::uint64_t digest_there = 0;  // When it was frozen, or nothing was in use any more.
   };

@@ -17,6 +17,7 @@ bool EngineSim::may_fail(std::size_t a, std::size_t b) const {
       return false;
     case Fault::kChannels:
     case Fault::kRefusal:
+    case Fault::kLie:
       return true;
     case Fault::kKill:
     case Fault::kStop:
@@ -51,6 +52,7 @@ void EngineSim::do_fault() {
     case Fault::kNone:
     case Fault::kChannels:
     case Fault::kRefusal:
+    case Fault::kLie:
       break;
     case Fault::kKill:
     case Fault::kRestart:

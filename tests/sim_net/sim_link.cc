@@ -255,6 +255,12 @@ bool SimLink::arrive(std::span<const std::byte> bytes) {
     way_lost_ = true;
     return false;
   }
+  if (!bytes.empty() && world_.options().lie_percent > 0 &&
+      world_.chance(world_.options().lie_percent)) {
+    lie_.assign(bytes.begin(), bytes.end());
+    lie_[world_.draw(lie_.size())] ^= std::byte{1} << world_.draw(8);
+    bytes = lie_;
+  }
   if (world_.options().delivery == Delivery::kFragments) {
     if (!end.net->pool().place(bytes, chunk.fragments, id())) return false;
   } else if (!bytes.empty()) {

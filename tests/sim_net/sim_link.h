@@ -115,7 +115,8 @@ class SimLink final : public SimActor {
   Nanoseconds last_due_ = 0;
   std::uint64_t fail_chunk_ = kNoChunk;
   bool broken_ = false;
-  bool way_lost_ = false;  // What is on the way will not arrive.
+  std::vector<std::byte> lie_;  // Scratch: what arrives in the place of the truth.
+  bool way_lost_ = false;       // What is on the way will not arrive.
 };
 
 }  // namespace sluice::sim

@@ -40,6 +40,7 @@ struct SimOptions {
   std::uint64_t fail_from = 0;
   std::uint64_t fail_to = 0;
   std::uint32_t most_failures = UINT32_MAX;  // So many in all.
+  std::uint32_t lie_percent = 0;             // Chunks of which one bit is turned over on the way.
 
   // Control connections.
   Nanoseconds control_delay = 0;
