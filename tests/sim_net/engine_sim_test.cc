@@ -54,7 +54,7 @@ TEST(EngineSim, EverySeedKeepsWhatMustHold) {
   if (seeds < kUsualSeeds) return;
   EXPECT_EQ(faults.size(), kFaults) << "the seeds must cover every fault";
   EXPECT_GT(completed, 10 * seeds);
-  EXPECT_GT(healed, seeds / 100) << "the seeds must have channels rebuilt";
+  EXPECT_GT(healed, seeds / 200) << "the seeds must have channels rebuilt";
   EXPECT_GT(tally.written, 2 * seeds);
   EXPECT_GT(tally.read, 2 * seeds);
   EXPECT_GT(tally.told, seeds);
