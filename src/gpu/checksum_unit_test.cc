@@ -65,9 +65,10 @@ TEST(ChecksumUnit, OfEveryAlignmentAndLength) {
   const Bytes bytes = random_bytes(9000, random);
   std::vector<std::uint16_t> lengths;
   for (std::uint16_t length = 0; length < 300; ++length) lengths.push_back(length);
-  for (std::uint16_t turn = 1; turn < 9; ++turn) {  // Around what is read at a time.
-    for (int off = -5; off <= 5; ++off) {
-      lengths.push_back(static_cast<std::uint16_t>(turn * kRowBytes * kRowsInFlight + off));
+  for (std::uint32_t turn = 1; turn < 9; ++turn) {  // Around what is read at a time.
+    const std::uint32_t middle = turn * kRowBytes * kRowsInFlight;
+    for (std::uint32_t length = middle - 5; length <= middle + 5; ++length) {
+      lengths.push_back(static_cast<std::uint16_t>(length));
     }
   }
   for (const std::uint16_t length : lengths) {

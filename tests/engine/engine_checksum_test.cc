@@ -125,7 +125,7 @@ TEST_P(EngineChecksum, WholeDataPasses) {
 }
 
 TEST_P(EngineChecksum, OneBitIsAnErrorAtBothEnds) {
-  for (const std::uint64_t chunk : {0, 1, 3}) {
+  for (const std::uint64_t chunk : {0u, 1u, 3u}) {
     Checked all(GetParam().kind);
     ASSERT_TRUE(all.finish(all.one_sided(GetParam().writes, 1 << 20, GetParam().spread)).ok());
     Flip& flip = GetParam().writes ? all.b_chunks : all.a_chunks;
