@@ -12,8 +12,8 @@ __device__ std::uint32_t unit_remainder(const ChecksumUnit& unit, const BlockTab
                                         std::uint32_t lane) {
   const auto address = reinterpret_cast<std::uintptr_t>(unit.from);
   const std::uint32_t head = address % kWordBytes;
-  const auto* const first = reinterpret_cast<const std::uint32_t*>(address - head);
-  const UnitWords words = words_of(first, head, unit.length);
+  const UnitWords words = words_of(reinterpret_cast<const std::uint32_t*>(address - head), head,
+                                   static_cast<const unsigned char*>(unit.from), unit.length);
   std::uint32_t remainder = __reduce_xor_sync(~0u, lane_remainder(words, tables, lane));
   for (std::uint32_t power = 0; unit.behind >> power != 0; ++power) {
     if ((unit.behind >> power & 1) == 0) continue;

@@ -2,7 +2,8 @@
 // on the host as on the GPU. docs/gpu.md says it in words.
 //
 // The unit is rows of 32 aligned words, a word a lane; the last row ends with the word that holds
-// the last byte, and what is missing from the first row is zero, as leading zeros change nothing. A
+// the last byte, and what is missing from the first row is zero, as leading zeros change nothing. Of
+// the first and the last word only the bytes that are the unit's are read. A
 // lane takes the remainder of its words as if the others' were zero: from row to row its state is
 // shifted by a row, by tables. In the end each lane shifts its own to the end of the unit.
 #pragma once
@@ -89,15 +90,42 @@ constexpr void fill_tables(BlockTables& to, const ChecksumTables& from, std::uin
 // Bytes as the aligned words that hold them.
 struct UnitWords {
   const std::uint32_t* words;
-  std::uint32_t count;
-  std::uint32_t head;  // Bytes of the first word that are not ours,
-  std::uint32_t tail;  // and of the last.
+  const unsigned char* bytes;  // The unit's, which begin in the first word and end in the last.
+  std::uint32_t length;
+  std::uint32_t count;  // Of words; 0 only if there are no bytes.
+  std::uint32_t head;   // Bytes of the first word that are not ours,
+  std::uint32_t tail;   // and of the last.
 };
 
-// Of bytes that begin `head` into the first of these words.
-constexpr UnitWords words_of(const std::uint32_t* words, std::uint32_t head, std::uint32_t length) {
+// Of the bytes at `from`, which begin `head` into the first of these words.
+constexpr UnitWords words_of(const std::uint32_t* words, std::uint32_t head,
+                             const unsigned char* from, std::uint32_t length) {
   const std::uint32_t count = (head + length + kWordBytes - 1) / kWordBytes;
-  return {words, count, head, count * kWordBytes - head - length};
+  return {words, from, length, count, head, count * kWordBytes - head - length};
+}
+
+// The first word and the last, zero where bytes are not ours.
+constexpr std::uint32_t first_word(const UnitWords& unit) {
+  std::uint32_t word = 0;
+  for (std::uint32_t i = unit.head; i < kWordBytes && i - unit.head < unit.length; ++i) {
+    word |= std::uint32_t{unit.bytes[i - unit.head]} << i * 8;
+  }
+  return word;
+}
+
+constexpr std::uint32_t last_word(const UnitWords& unit) {
+  if (unit.count <= 1) return first_word(unit);
+  const std::uint32_t ours = kWordBytes - unit.tail;
+  std::uint32_t word = 0;
+  for (std::uint32_t i = 0; i < ours; ++i) {
+    word |= std::uint32_t{unit.bytes[unit.length - ours + i]} << i * 8;
+  }
+  return word;
+}
+
+// How many words lie before the last.
+constexpr std::uint32_t before_last(const UnitWords& unit) {
+  return unit.count == 0 ? 0 : unit.count - 1;
 }
 
 // A lane's words of kRowsInFlight rows.
@@ -132,19 +160,23 @@ constexpr std::uint32_t state_behind(std::uint32_t state, const Words& words,
   return state;
 }
 
-// Rows from the lane's word `at` on, some of which may lie before the unit.
+// Rows from the lane's word `at` on, some of which may lie before the unit. Without the last word.
 constexpr Words first_words(const UnitWords& unit, std::uint32_t at) {
   Words words{};
   for (std::uint32_t i = 0; i < kRowsInFlight; ++i, at += kLanes) {
-    if (at < unit.count) words.word[i] = unit.words[at];  // `at` before the unit is very large.
-    if (at == 0) words.word[i] &= ~0u << unit.head * 8;
+    // `at` before the unit is very large.
+    if (at == 0) words.word[i] = first_word(unit);
+    if (at != 0 && at < before_last(unit)) words.word[i] = unit.words[at];
   }
   return words;
 }
 
+// The same of rows that all lie behind the first.
 constexpr Words more_words(const UnitWords& unit, std::uint32_t at) {
   Words words{};
-  for (std::uint32_t i = 0; i < kRowsInFlight; ++i) words.word[i] = unit.words[at + i * kLanes];
+  for (std::uint32_t i = 0; i < kRowsInFlight; ++i, at += kLanes) {
+    if (at < before_last(unit)) words.word[i] = unit.words[at];
+  }
   return words;
 }
 
@@ -156,6 +188,7 @@ constexpr std::uint32_t lane_remainder(const UnitWords& unit, const BlockTables&
   constexpr std::make_index_sequence<kRowsInFlight> kEveryRow;
   std::uint32_t left = (unit.count + kStep - 1) / kStep * kStep;
   std::uint32_t state = 0;
+  const std::uint32_t last = lane == kLanes - 1 ? last_word(unit) : 0;
   Words words = first_words(unit, unit.count - left + lane);
   while (left > kStep) {
     left -= kStep;
@@ -163,7 +196,7 @@ constexpr std::uint32_t lane_remainder(const UnitWords& unit, const BlockTables&
     state = state_behind(state, words, tables, lane, kEveryRow);
     words = next;
   }
-  if (lane == kLanes - 1) words.word[kRowsInFlight - 1] &= ~0u >> unit.tail * 8;
+  if (lane == kLanes - 1) words.word[kRowsInFlight - 1] = last;
   state = state_behind(state, words, tables, lane, kEveryRow);
   return crc32c_multiply(state, tables.to_end[lane * kWordBytes + unit.tail]);
 }

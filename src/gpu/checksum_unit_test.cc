@@ -37,8 +37,8 @@ const BlockTables& block_tables() {
 std::uint32_t warp_remainder(const ChecksumUnit& unit) {
   const auto address = reinterpret_cast<std::uintptr_t>(unit.from);
   const std::uint32_t head = address % kWordBytes;
-  const UnitWords words =
-      words_of(reinterpret_cast<const std::uint32_t*>(address - head), head, unit.length);
+  const UnitWords words = words_of(reinterpret_cast<const std::uint32_t*>(address - head), head,
+                                   static_cast<const unsigned char*>(unit.from), unit.length);
   std::uint32_t remainder = 0;
   for (std::uint32_t lane = 0; lane < kLanes; ++lane) {
     remainder ^= lane_remainder(words, block_tables(), lane);
@@ -106,6 +106,19 @@ TEST(ChecksumUnit, HasNoByteOfOthers) {
         if (i < at || i >= at + length) bytes[i] ^= std::byte{0xff};
       }
       ASSERT_EQ(warp_remainder(unit), before) << length << " at " << at;
+    }
+  }
+}
+
+// An allocation of its own for each, which the address sanitizer watches.
+TEST(ChecksumUnit, ReadsNothingBehindIt) {
+  std::mt19937 random(5);
+  for (std::uint16_t length = 1; length < 600; ++length) {
+    const Bytes bytes = random_bytes(length, random);
+    for (std::uint16_t at = 0; at < length && at < 4; ++at) {
+      const ChecksumUnit unit{bytes.data() + at, nullptr, 0,
+                              static_cast<std::uint16_t>(length - at), 0};
+      ASSERT_EQ(warp_remainder(unit), crc32c_remainder(std::span(bytes).subspan(at))) << length;
     }
   }
 }
