@@ -1,7 +1,7 @@
 // How fast the ways of moving bytes on one GPU are: the kernel on so many SMs, the copy engine one
 // by one and in batches, a persistent kernel; and checksums. docs/gpu.md has the figures.
 //
-// usage: bench_gpu [GPU] [JSON FILE]     needs a GPU; exit status 77 without one
+// usage: bench_gpu [GPU] [JSON FILE] [MEASURE...]     needs a GPU; exit status 77 without one
 #include "bench/bench_gpu.h"
 
 #include <fmt/format.h>
@@ -23,6 +23,9 @@ const char* name_of(CopyBy by) { return by == CopyBy::kKernel ? "kernel" : "copy
 
 // One 512 KiB chunk, from the call to the moment at which the host sees that it is done.
 void launch_to_visible(Bench& bench) {
+  const auto empty = bench.empty_launch_us();
+  bench.report("launch_to_visible", {{"pool", "none"}, {"by", "a launch that copies nothing"}},
+               {{"p50_us", empty.p50}, {"p99_us", empty.p99}});
   for (const Place pool : {Place::kDevice, Place::kPinned}) {
     for (const std::size_t fragment : {kPage, kChunk}) {
       const Work work = bench.work(pool, Place::kDevice, kChunk, fragment);
@@ -170,13 +173,26 @@ int run(int argc, char** argv) {
     fmt::print(stderr, "bench_gpu: {}\n", bench.status().message());
     return 77;
   }
-  checksums(**bench);
-  launch_to_visible(**bench);
-  small_copies(**bench);
-  bounded(**bench);
-  kernel_or_copy(**bench);
-  whole_gpu(**bench);
-  blocks(**bench);
+  const struct {
+    std::string_view name;
+    void (*run)(Bench&);
+  } measures[] = {
+      {"checksums", checksums}, {"launch_to_visible", launch_to_visible}, {"small", small_copies},
+      {"bounded", bounded},     {"kernel_or_copy", kernel_or_copy},       {"whole_gpu", whole_gpu},
+      {"blocks", blocks}};
+  const std::vector<std::string_view> wanted(argv + std::min(argc, 3), argv + argc);
+  for (const std::string_view name : wanted) {
+    if (std::none_of(std::begin(measures), std::end(measures),
+                     [&](const auto& measure) { return measure.name == name; })) {
+      fmt::print(stderr, "bench_gpu: no measure {}\n", name);
+      return 2;
+    }
+  }
+  for (const auto& [name, run_it] : measures) {
+    if (wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end()) {
+      run_it(**bench);
+    }
+  }
   return (*bench)->good() ? 0 : 1;
 }
 

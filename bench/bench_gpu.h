@@ -57,6 +57,8 @@ class Bench {
   double batched_gbytes_per_s(const Work& work);
   // Host time that a piece of the last bandwidth cost to start.
   [[nodiscard]] double host_us_a_piece() const { return host_us_a_piece_; }
+  // Of a launch of the kernel that has nothing to copy: what every launch costs here.
+  Latency empty_launch_us();
   // Of one job of a persistent kernel at a time.
   Latency persistent_us(std::uint32_t sms, const Work& work);
 
@@ -74,6 +76,7 @@ class Bench {
   Latency latencies_of(CudaGpuOptions options, const Start& start_one);
   double rate_of(CudaGpuOptions options, std::uint64_t bytes, std::size_t pieces,
                  const Start& start_one);
+  bool launch_copy_pieces(CopyArguments& arguments, std::uint32_t blocks);
   std::unique_ptr<Gpu> gpu_for(CudaGpuOptions options);
   void wait(Gpu& gpu, std::uint64_t ticket);
 

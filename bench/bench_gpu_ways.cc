@@ -41,9 +41,9 @@ std::vector<CopyUnit> units_of(const Work& work) {
   std::vector<CopyUnit> units;
   for (const Fragment& f : work.fragments) {
     for (std::uint64_t at = 0; at < f.length; at += kLargestUnit) {
-      units.push_back({work.pool.data() + f.pool_offset + at,
-                       work.destination.data() + f.destination_offset + at,
-                       std::min(f.length - at, kLargestUnit)});
+      units.emplace_back(work.pool.data() + f.pool_offset + at,
+                         work.destination.data() + f.destination_offset + at,
+                         std::min(f.length - at, kLargestUnit));
     }
   }
   return units;
@@ -215,6 +215,31 @@ double Bench::rate_of(CudaGpuOptions options, std::uint64_t bytes, std::size_t p
   return median(std::move(rates));
 }
 
+bool Bench::launch_copy_pieces(CopyArguments& arguments, std::uint32_t blocks) {
+  void* parameters[] = {&arguments};
+  return must(driver_.cuLaunchKernel(copy_pieces_, blocks, 1, 1, kLaunchThreads, 1, 1, 0, stream_,
+                                     parameters, nullptr),
+              "launching copy_pieces");
+}
+
+Latency Bench::empty_launch_us() {
+  auto* flag = reinterpret_cast<std::uint64_t*>(control_.bytes().data());
+  *flag = 0;
+  CopyArguments arguments{};
+  arguments.state = reinterpret_cast<LaunchState*>(finished_);
+  arguments.flag = flag;
+  std::vector<double> samples;
+  for (std::uint64_t i = 1; i <= kWarm + kLatencies; ++i) {
+    const auto start = Clock::now();
+    arguments.ticket = i;
+    if (!launch_copy_pieces(arguments, 1)) return {};
+    while (std::atomic_ref(*flag).load(std::memory_order_acquire) < i) {
+    }
+    if (i > kWarm) samples.push_back(us_since(start));
+  }
+  return percentiles(std::move(samples));
+}
+
 double Bench::kernel_gbytes_per_s(std::uint32_t blocks, const Work& work) {
   constexpr int kLaunches = 10;
   std::byte* base = control_.bytes().data();
@@ -226,15 +251,10 @@ double Bench::kernel_gbytes_per_s(std::uint32_t blocks, const Work& work) {
   arguments.count = static_cast<std::uint32_t>(list.size());
   arguments.state = reinterpret_cast<LaunchState*>(finished_);
   arguments.flag = reinterpret_cast<std::uint64_t*>(base);
-  void* parameters[] = {&arguments};
   std::vector<double> rates;
   for (int round = 0; round <= kRounds; ++round) {
     const auto start = Clock::now();
-    for (int i = 0; i < kLaunches; ++i) {
-      must(driver_.cuLaunchKernel(copy_pieces_, blocks, 1, 1, kLaunchThreads, 1, 1, 0, stream_,
-                                  parameters, nullptr),
-           "launching copy_pieces");
-    }
+    for (int i = 0; i < kLaunches; ++i) launch_copy_pieces(arguments, blocks);
     if (!must(driver_.cuStreamSynchronize(stream_), "copy_pieces")) return 0;
     if (round == 0) continue;  // Warm.
     rates.push_back(static_cast<double>(work.bytes * kLaunches) / us_since(start) / 1e3);

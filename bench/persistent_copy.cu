@@ -20,9 +20,7 @@ extern "C" __global__ void __launch_bounds__(kLaunchThreads, 1)
     if (posted == kPersistentStop) return;
     const PersistentJob work = arguments.jobs[job % kPersistentJobs];
     for (std::uint32_t i = warp; i < work.count; i += warps) {
-      const CopyUnit unit = work.units[i];
-      copy_unit(static_cast<const char*>(unit.from), static_cast<char*>(unit.to),
-                static_cast<std::uint32_t>(unit.length), lane);
+      copy_unit(work.units[i], lane);
     }
     __syncthreads();
     if (threadIdx.x == 0) {

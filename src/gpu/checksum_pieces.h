@@ -36,7 +36,7 @@ struct ChecksumState : LaunchState {
 };
 
 using ChecksumArguments = LaunchArguments<ChecksumUnit, ChecksumState>;
-static_assert(sizeof(ChecksumArguments) <= 4096);
+static_assert(sizeof(ChecksumArguments) <= kMostArgumentBytes);
 
 // Calls add(ChecksumUnit) for each unit of `checksum`, a Checksum: at least one, so that whoever
 // works on it sees its end.

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "src/gpu/launch.h"
+#include "src/gpu/copy_pieces.h"
 
 namespace sluice {
 
@@ -77,8 +77,10 @@ __device__ inline void copy_shifted(const uint4* from, uint4* to, std::uint32_t 
 }
 
 // Reads no byte outside of the unit. All lanes of a warp together.
-__device__ inline void copy_unit(const char* from, char* to, std::uint32_t length,
-                                 std::uint32_t lane) {
+__device__ inline void copy_unit(const CopyUnit& unit, std::uint32_t lane) {
+  const auto* const from = reinterpret_cast<const char*>(unit.from());
+  auto* const to = reinterpret_cast<char*>(unit.to());
+  const std::uint32_t length = unit.length();
   std::uint32_t head = -reinterpret_cast<std::uintptr_t>(to) % kVector;
   const std::uint32_t shift = (reinterpret_cast<std::uintptr_t>(from) + head) % kVector;
   if (head < shift) head += kVector;  // The aligned vector before from + head is all ours, too.

@@ -88,7 +88,7 @@ void KernelQueue<Arguments>::launch(std::uint64_t number) {
   arguments_.count = end_ - begin_;
   arguments_.ticket = number;
   arguments_.units = units;
-  if (arguments_.count <= kInlineUnits) {
+  if (arguments_.count <= Arguments::kInlineUnits) {
     arguments_.units = nullptr;
     std::memcpy(arguments_.inline_units, units, arguments_.count * sizeof(Unit));
     end_ = begin_;  // The list itself is not read.

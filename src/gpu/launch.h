@@ -8,13 +8,14 @@ namespace sluice {
 
 inline constexpr std::uint32_t kLanes = 32;           // Of a warp; a warp works on a unit.
 inline constexpr std::uint32_t kLaunchThreads = 512;  // Of a block; at most a block runs on an SM.
-// Units that travel with the launch itself: the kernel then does not fetch its list over PCIe. So
-// many that the arguments stay below 4 KiB, which every driver takes.
-inline constexpr std::uint32_t kInlineUnits = 164;
+// Of all arguments of a launch: what every driver takes.
+inline constexpr std::uint32_t kMostArgumentBytes = 4096;
 
-// In device memory, all of it 0 before the first launch. A kernel may have more.
+// In device memory, all of it 0 before the first launch and between launches. A kernel may have
+// more.
 struct LaunchState {
-  std::uint32_t finished;  // Blocks that are done. 0 between launches.
+  std::uint32_t finished;  // Blocks that are done.
+  std::uint32_t claimed;   // Units that warps have taken beyond the first of each.
 };
 
 template <typename UnitType, typename StateType>
@@ -27,6 +28,8 @@ struct LaunchArguments {
   State* state;                  // Of the stream.
   volatile std::uint64_t* flag;  // In pinned memory: the ticket, once everything is visible.
   std::uint64_t ticket;
+  // Units that travel with the launch itself: the kernel then does not fetch its list over PCIe.
+  static constexpr std::uint32_t kInlineUnits = (kMostArgumentBytes - 48) / sizeof(Unit);
   Unit inline_units[kInlineUnits];
 };
 
