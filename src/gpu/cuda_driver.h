@@ -40,6 +40,8 @@ namespace sluice {
   X(cuMemAlloc)                  \
   X(cuMemFree)                   \
   X(cuMemHostAlloc)              \
+  X(cuMemHostRegister)           \
+  X(cuMemHostUnregister)         \
   X(cuMemFreeHost)               \
   X(cuMemcpy)                    \
   X(cuMemcpyAsync)               \
