@@ -120,18 +120,19 @@ class Run:
         self.call("bench_gpu.txt", [self.programs / "bench_gpu", "0", self.out / "bench_gpu.jsonl"],
                   150)
 
-    def perf(self, name, channels, sizes, *more, **options):
-        """Rows by size of one `sluice perf local`."""
+    def perf(self, name, channels, sizes, *more, ends=None, **options):
+        """Rows by size of one `sluice perf local`, GPU to GPU if `ends` does not say otherwise."""
+        ends = self.ends if ends is None else ends
         report = self.out / f"{name}.json"
         text = self.call(f"{name}.txt",
-                         [self.programs / "sluice", "perf", "local", *self.ends, "--channels",
+                         [self.programs / "sluice", "perf", "local", *ends, "--channels",
                           channels, "--size", ",".join(map(str, sizes)), "--json", report, *more],
                          90, **options)
         if text is None:
             return {}
         rows = json.loads(report.read_text())["results"]
-        if any(row["memory"] != "cuda" for row in rows):
-            self.failed.append(f"{name}: it measured host memory")
+        if any(row["memory"] != ("cuda" if ends else "host") for row in rows):
+            self.failed.append(f"{name}: it measured other memory")
         return {row["size_bytes"]: row for row in rows}
 
     def raw(self, name, connections):
@@ -192,6 +193,25 @@ class Run:
         self.show("scattered blocks, GB/s", {f"{op}, {what}": value
                                              for (op, what), value in medians.items()})
 
+    def checksums(self, rounds=ROUNDS):
+        """What checking everything end to end costs: of GPU memory, and of host memory."""
+        rates = {}
+        for round_number in range(rounds):
+            for memory, ends in (("GPU", self.ends), ("host", ())):
+                for checksum in (0, 1):
+                    name = f"checksum_{memory}_{checksum}_{round_number}"
+                    for row in self.perf(name, 8, (64 * MIB,), "--checksum", checksum,
+                                         "--phase-ms", 300, ends=ends).values():
+                        rates.setdefault((memory, checksum), []).append(
+                            (row["gbytes_per_s"], row["cpu_s_per_gb"]))
+        self.summary["checksums"] = {
+            f"{memory}, checksum {checksum}": {
+                "gbytes_per_s": statistics.median(rate for rate, _ in values),
+                "cpu_s_per_gb": statistics.median(cpu for _, cpu in values), "all": values}
+            for (memory, checksum), values in rates.items()}
+        self.show("checked, GB/s", {what: cell["gbytes_per_s"]
+                                    for what, cell in self.summary["checksums"].items()})
+
     def plugin(self, rounds=ROUNDS):
         """GPU memory through a plugin that unpacks: libnccl-net-sluice.so, driven by the engine."""
         env = {**os.environ, "SLUICE_NCCL_DEVICE": "unpack", "NCCL_PROTO": "Simple",
@@ -235,9 +255,12 @@ class Run:
         if self.gpus < 2:
             self.left_out.append("nccl: needs two GPUs")
             return
-        best = {"NCCL_SOCKET_NTHREADS": "4", "NCCL_NSOCKS_PERTHREAD": "4",
-                "NCCL_NCHANNELS_PER_NET_PEER": "8", "NCCL_P2P_NET_CHUNKSIZE": "524288"}
-        for name, settings in (("default", {}), ("4x4x8", best)):
+        some = {"NCCL_SOCKET_NTHREADS": "4", "NCCL_NSOCKS_PERTHREAD": "4",
+                "NCCL_NCHANNELS_PER_NET_PEER": "8", "NCCL_P2P_NET_CHUNKSIZE": str(MIB // 2)}
+        best = {"NCCL_SOCKET_NTHREADS": "8", "NCCL_NSOCKS_PERTHREAD": "8",
+                "NCCL_NCHANNELS_PER_NET_PEER": "4", "NCCL_P2P_NET_CHUNKSIZE": str(8 * MIB),
+                "NCCL_BUFFSIZE": str(64 * MIB)}
+        for name, settings in (("default", {}), ("4x4x8", some), ("8x8x4", best)):
             text = self.call(f"nccl_{name}.txt", [sys.executable, ROOT / "bench/gpu_nccl.py"], 60,
                              required=False, env={**os.environ, **settings})
             if text is not None:
@@ -286,7 +309,8 @@ def main():
     else:
         steps = {"machine": run.machine, "tests": run.tests, "sanitizer": run.sanitizer,
                  "kernels": run.kernels, "latency": run.latency, "bandwidth": run.bandwidth,
-                 "blocks": run.blocks, "plugin": run.plugin, "beside": run.beside, "nccl": run.nccl}
+                 "blocks": run.blocks, "checksums": run.checksums, "plugin": run.plugin,
+                 "beside": run.beside, "nccl": run.nccl}
     for name, step in steps.items():
         if arguments.only and name not in arguments.only.split(","):
             continue
