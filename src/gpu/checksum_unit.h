@@ -2,10 +2,10 @@
 // on the host as on the GPU. docs/gpu.md says it in words.
 //
 // The unit is rows of 32 aligned words, a word a lane; the last row ends with the word that holds
-// the last byte, and what is missing from the first row is zero, as leading zeros change nothing. Of
-// the first and the last word only the bytes that are the unit's are read. A
-// lane takes the remainder of its words as if the others' were zero: from row to row its state is
-// shifted by a row, by tables. In the end each lane shifts its own to the end of the unit.
+// the last byte, and what is missing from the first row is zero, as leading zeros change nothing.
+// Of the first and the last word only the bytes that are the unit's are read. A lane takes the
+// remainder of its words as if the others' were zero: from row to row its state is shifted by a
+// row, by tables. In the end each lane shifts its own to the end of the unit.
 #pragma once
 
 #include <array>
