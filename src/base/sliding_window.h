@@ -57,10 +57,6 @@ class SlidingWindow {
   [[nodiscard]] std::uint32_t oldest_posted_place() const {
     return static_cast<std::uint32_t>(arrived_ % limit_);
   }
-  // ... to oldest_unpacking().
-  [[nodiscard]] std::uint32_t oldest_unpacking_place() const {
-    return static_cast<std::uint32_t>(released_ % limit_);
-  }
   void post() {
     SLUICE_CHECK(!full(), "in flight {} limit {}", in_flight(), limit_);
     ++posted_;
@@ -78,6 +74,14 @@ class SlidingWindow {
   template <typename Visit>
   void for_each_arrived(Visit&& visit) {
     for (std::uint64_t position = unpacking_; position < arrived_; ++position) visit(at(position));
+  }
+  // Visits what is being unpacked, oldest first, each with the number that next_place() gave to it,
+  // until visit(chunk, place) says false.
+  template <typename Visit>
+  void for_each_unpacking(Visit&& visit) {
+    for (std::uint64_t position = released_; position < unpacking_; ++position) {
+      if (!visit(at(position), static_cast<std::uint32_t>(position % limit_))) return;
+    }
   }
 
   // The oldest of the stage goes on to the next.

@@ -133,6 +133,26 @@ TEST(SlidingWindowTest, VisitsWhatHasArrivedAndIsNotBeingUnpacked) {
   EXPECT_EQ(visited, (std::vector<std::uint64_t>{1, 2, 3, 4}));
 }
 
+TEST(SlidingWindowTest, VisitsWhatIsUnpackingWithItsPlaces) {
+  Window window(8);
+  std::vector<std::uint32_t> places;
+  for (std::uint64_t number = 0; number < 12; ++number) {  // The ring is gone around.
+    places.push_back(window.next_place());
+    window.next().number = number;
+    window.post();
+    window.arrive();
+    window.unpack();
+    if (number < 7) window.release();
+  }
+  std::vector<std::uint64_t> visited;
+  window.for_each_unpacking([&](Chunk& chunk, std::uint32_t place) {
+    EXPECT_EQ(place, places[chunk.number]);
+    visited.push_back(chunk.number);
+    return chunk.number < 10;
+  });
+  EXPECT_EQ(visited, (std::vector<std::uint64_t>{7, 8, 9, 10}));
+}
+
 TEST(SlidingWindowTest, NotYetAndFailedFreeNothing) {
   Window window(16);
   fill(window, 0);

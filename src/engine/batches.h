@@ -41,10 +41,11 @@ class UnpackBatch {
 };
 
 // Batches of one kind that the Gpu has. A ticket is known only after the pass; until then, and
-// after, a batch is known by its number, from 1.
+// after, a batch is known by its number, from 1. A Gpu that has failed has failed for good, and so
+// have all batches that were not Done.
 class BatchNumbers {
  public:
-  [[nodiscard]] bool full() const { return launched_ - done_ == kMostInFlight; }
+  [[nodiscard]] bool full() const { return !failed_ && launched_ - done_ == kMostInFlight; }
   // Of the batch that is launched next.
   [[nodiscard]] std::uint64_t next() const {
     SLUICE_CHECK(!full(), "{} batches in flight", launched_ - done_);
@@ -52,13 +53,17 @@ class BatchNumbers {
   }
   void launched(std::uint64_t ticket) { tickets_[++launched_ % kMostInFlight] = ticket; }
   GpuAnswer test(Gpu& gpu, std::uint64_t number) {
-    while (done_ < launched_) {
+    while (!failed_ && done_ < launched_) {
       const GpuAnswer answer = gpu.test(tickets_[(done_ + 1) % kMostInFlight]);
-      if (answer == GpuAnswer::kFailed) return answer;
       if (answer == GpuAnswer::kPending) break;
-      ++done_;
+      if (answer == GpuAnswer::kFailed) {
+        failed_ = true;
+      } else {
+        ++done_;
+      }
     }
-    return number <= done_ ? GpuAnswer::kDone : GpuAnswer::kPending;
+    if (number <= done_) return GpuAnswer::kDone;
+    return failed_ ? GpuAnswer::kFailed : GpuAnswer::kPending;
   }
   // Something that was launched is not done.
   [[nodiscard]] bool pending(Gpu& gpu) { return test(gpu, launched_) == GpuAnswer::kPending; }
@@ -69,6 +74,7 @@ class BatchNumbers {
   std::array<std::uint64_t, kMostInFlight> tickets_{};
   std::uint64_t launched_ = 0;
   std::uint64_t done_ = 0;  // All up to this one are.
+  bool failed_ = false;
 };
 
 // What is packed into staging, to be sent.
@@ -103,8 +109,17 @@ class PackBatch {
 // What is summed: chunks where they lie.
 class SumBatch {
  public:
+  // In pieces. A chunk may have more than one: the last one in goes beyond `capacity`.
+  explicit SumBatch(std::size_t capacity) : capacity_(capacity) {}
+
+  // Allocates, the first time: most engines sum nothing on a Gpu.
+  void open() {
+    pieces_.reserve(capacity_);
+    ends_.reserve(capacity_);
+    batch_.reserve(capacity_);
+  }
   // True: nothing can be added in this pass.
-  [[nodiscard]] bool full() const { return numbers_.full(); }
+  [[nodiscard]] bool full() const { return pieces_.size() >= capacity_ || numbers_.full(); }
   // A piece of the chunk that end() ends. Only when not full().
   void add(std::span<const std::byte> piece) { pieces_.push_back(piece); }
   // The sum goes to `into`, pinned memory. The number of the batch that it is in.
@@ -135,6 +150,7 @@ class SumBatch {
     std::uint32_t* into;
   };
 
+  const std::size_t capacity_;
   std::vector<std::span<const std::byte>> pieces_;
   std::vector<End> ends_;
   std::vector<Checksum> batch_;  // Filled when all pieces are there.

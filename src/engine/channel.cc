@@ -266,13 +266,22 @@ bool InboundChannel::in_place(Gpu& gpu, Chunk& chunk) {
   };
   if (chunk.ticket != 0 && !over(gpu.test(chunk.ticket))) return false;
   if (!chunk.into.gpu_sums || !chunk.good) return true;
-  if (chunk.sum.batch != 0) return over(sums_.test(chunk.sum));
-  if (Status status = sums_.open(); !status.ok()) {
-    give_up(chunk, status);
-  } else if (!sums_.full()) {
-    chunk.sum = sums_.start(chunk.into, window_.oldest_unpacking_place());
-  }
-  return !chunk.good;
+  return chunk.sum.batch != 0 && over(sums_.test(chunk.sum));
+}
+
+// All at once, not each when it is the oldest: the window would wait for a launch for every chunk.
+void InboundChannel::start_sums(Gpu& gpu) {
+  window_.for_each_unpacking([&](Chunk& chunk, std::uint32_t place) {
+    if (!chunk.into.gpu_sums || !chunk.good || chunk.sum.batch != 0) return true;
+    if (chunk.ticket != 0 && gpu.test(chunk.ticket) != GpuAnswer::kDone) return false;
+    if (Status status = sums_.open(); !status.ok()) {
+      give_up(chunk, status);
+      return true;
+    }
+    if (sums_.full()) return false;
+    chunk.sum = sums_.start(chunk.into, place);
+    return true;
+  });
 }
 
 void InboundChannel::give_up(Chunk& chunk, const Status& status) {

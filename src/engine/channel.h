@@ -148,7 +148,9 @@ class InboundChannel {
   void fail(Status status);
   // It has a slot. Opens it, the first time.
   bool staging_ready();
-  // The Gpu has unpacked it, and summed it where that is its own to do. Starts the sum.
+  // Has the Gpu sum what it has unpacked, where that is its own to do.
+  void start_sums(Gpu& gpu);
+  // The Gpu has unpacked it, and summed it if it had to.
   bool in_place(Gpu& gpu, Chunk& chunk);
   void give_up(Chunk& chunk, const Status& status);
   void take_arrival(Chunk& chunk, UnpackBatch& batch);
@@ -175,6 +177,7 @@ class InboundChannel {
 template <typename Released>
 std::size_t InboundChannel::retire_unpacked(Gpu& gpu, Released&& released) {
   std::size_t steps = 0;
+  start_sums(gpu);
   while (window_.waiting_to_release() > 0) {
     Chunk& chunk = window_.oldest_unpacking();
     if (!in_place(gpu, chunk)) break;

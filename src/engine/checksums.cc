@@ -34,6 +34,7 @@ Status GpuSums::open() {
   auto memory = gpu_.allocate_pinned(places_ * sizeof(std::uint32_t));
   if (!memory.ok()) return memory.status().with_context("checksums of GPU memory");
   sums_ = memory.take();
+  batch_.open();
   return {};
 }
 

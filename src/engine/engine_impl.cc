@@ -85,6 +85,7 @@ EngineImpl::EngineImpl(EngineParts parts)
       transfers_(options_.max_transfers, options_.max_regions, &recorder_),
       remote_regions_(options_.max_remote_regions),
       packs_(kLargestBatch),
+      sums_(kLargestBatch),
       context_(context_for(options_, parts, *net_, *gpu_, *clock_, transfers_, packs_, sums_, seal_,
                            recorder_)),
       own_limits_(limits_of(options_, context_, *net_, name_, seal_.generation())),

@@ -105,7 +105,7 @@ void hostile_peer(std::span<const std::byte> input, bool checked) {
   HostGpu gpu;
   TransferTable transfers(8, 1);
   PackBatch packs(16);
-  SumBatch sums;
+  SumBatch sums(16);
   const RegionSeal seal(5);
   Recorder recorder(0);
   const Context context{options,  net, gpu, clock, transfers, packs, sums, seal,
