@@ -49,8 +49,7 @@ struct RemoteSlice {  // Part of a region of a peer's.
   std::uint64_t length;  // bytes
 };
 
-// Who goes first among the one-sided transfers with one peer, at both ends. Those of one priority
-// take turns.
+// Who goes first among the transfers with one peer, at both ends. Those of one priority take turns.
 enum class Priority : std::uint8_t {
   kNormal,
   kUrgent,  // Whatever waits, waits for it: for the few that somebody waits for.
@@ -149,7 +148,8 @@ class Engine {
 
   // Moves the bytes of the local slices, one after the other, to those of the remote slices, or
   // back: the two lists have as many bytes, but may cut them differently. Overlapping slices that
-  // are written end up with anything. A write completes when the target has every byte in place, a
+  // are written end up with anything; with checksums that, and memory that others change meanwhile,
+  // is kCorrupted. A write completes when the target has every byte in place, a
   // read when this end has. The target checks every slice before it touches anything; what it
   // refuses completes with kDenied (access), kNotFound (the region is gone) or kInvalidArgument
   // (outside). A list is all of host memory or all of the GPU's, there in slices of 64 bytes or

@@ -29,7 +29,7 @@ struct Options {
   std::uint32_t window = 16;              // Chunks in flight on a channel.
   std::uint64_t small_bytes = 16 << 10;   // Up to this, a message rides in the control frame.
 
-  std::uint32_t checksum = 0;  // 1: whatever is moved is checked end to end.
+  std::uint32_t checksum = 0;  // 1: what is moved is checked end to end.
 
   // The tcp Net.
   std::string congestion_control = "auto";  // auto, system, or a name the kernel knows.
@@ -38,7 +38,7 @@ struct Options {
 
   // Memory of a GPU.
   std::string gpu = "none";         // Its number as CUDA counts; "none": host memory alone.
-  std::uint32_t gpu_sms = 4;        // SMs that one pack or unpack takes at most.
+  std::uint32_t gpu_sms = 4;        // Most SMs of packs, of unpacks, of checksums.
   std::string gpu_unpack = "auto";  // auto, kernel, copy: who moves bytes into GPU memory.
   std::string gpu_pack = "auto";    // auto, kernel, copy: who moves them out of it.
   std::uint64_t gpu_staging_bytes = 4 << 20;  // Pinned memory of a channel that needs it.

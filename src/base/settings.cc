@@ -78,9 +78,9 @@ constexpr Row<Options> kRows[] = {
       "costs a copy."},
      &Options::small_bytes},
     {{"checksum", "SLUICE_CHECKSUM", "", "", 0, 1, "",
-      "1 checks all that is moved to and from this end, memory to memory, by CRC32C at both ends: "
-      "a "
-      "difference is an error at both. In force between two ends if either asks for it."},
+      "1 checks all that is moved to and from this end by CRC32C: chunks from memory to memory, "
+      "frames as they are sent and read. A one-sided transfer that differs ends with an error, a "
+      "message or a frame ends the connection at both ends. In force if either end asks for it."},
      &Options::checksum},
     {{"congestion_control", "SLUICE_CONGESTION_CONTROL", "", "", 0, 0, "",
       "auto takes reno on paths where BBR would pace too slowly, system leaves the machine's "
@@ -98,8 +98,8 @@ constexpr Row<Options> kRows[] = {
       "The GPU whose memory this engine moves, as CUDA counts; none is no GPU at all."},
      &Options::gpu},
     {{"gpu_sms", "SLUICE_GPU_SMS", "", "", 1, 1024, "",
-      "SMs that packing or unpacking may take at a time: more are faster for small pieces in GPU "
-      "memory, and taken from what else the GPU does."},
+      "SMs that packing, unpacking and checksums may take at a time, each of them: more are faster "
+      "for small pieces in GPU memory, and taken from what else the GPU does."},
      &Options::gpu_sms},
     {{"gpu_unpack", "SLUICE_GPU_UNPACK", "", "", 0, 0, "auto|kernel|copy",
       "Who moves arrived bytes into GPU memory: the kernel on gpu_sms SMs, the copy engine, or, as "

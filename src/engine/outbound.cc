@@ -39,9 +39,8 @@ Outbound::Outbound(const Context& context, std::uint64_t peer)
     : context_(context),
       peer_(peer),
       waiting_(context.transfers),
-      urgent_{TransferQueue(context.transfers), kTurnBytes},
-      normal_{TransferQueue(context.transfers), kTurnBytes},
-      sums_(context.transfers),
+      urgent_{TransferQueue(context.transfers), kTurnBytes, TransferQueue(context.transfers)},
+      normal_{TransferQueue(context.transfers), kTurnBytes, TransferQueue(context.transfers)},
       credits_(wire::kMostCredits) {}
 
 Status Outbound::on_credit(const wire::Credit& credit) {
@@ -243,7 +242,7 @@ void Outbound::activate(std::uint64_t id) { turns_of(*context_.transfers.find(id
 void Outbound::recall(std::uint64_t id) {
   Turns& turns = turns_of(*context_.transfers.find(id));
   if (turns.queue.front() == id) turns.left = kTurnBytes;
-  if (!turns.queue.remove(id)) sums_.remove(id);
+  if (!turns.queue.remove(id)) turns.sums.remove(id);
 }
 
 // Round robin; an urgent chunk goes where the fewest are before it.
@@ -269,17 +268,19 @@ Status Outbound::post_next(FrameStream& link, Nanoseconds now, std::size_t& step
   normal_window_ = now < urgent_until_ ? kWindowBesideUrgent : UINT32_MAX;
   Status status = post_turns(urgent_, link, steps);
   if (status.ok() && urgent_.queue.empty()) status = post_turns(normal_, link, steps);
-  if (status.ok()) tell_sums(link, steps);
-  return status;
+  if (!status.ok()) return status;
+  tell_sums(urgent_.sums, link, steps);
+  tell_sums(normal_.sums, link, steps);
+  return {};
 }
 
 // The Gpu's sums are there when its chunks have been released.
-void Outbound::tell_sums(FrameStream& link, std::size_t& steps) {
-  while (!sums_.empty() && link.room_for(wire::Sum::kBytes)) {
-    const std::uint64_t id = sums_.front();
+void Outbound::tell_sums(TransferQueue& sums, FrameStream& link, std::size_t& steps) {
+  while (!sums.empty() && link.room_for(wire::Sum::kBytes)) {
+    const std::uint64_t id = sums.front();
     Transfer& message = *context_.transfers.find(id);
     if (!message.on_host && !message.in_place()) return;
-    sums_.pop();
+    sums.pop();
     link.queue(wire::FrameType::kSum,
                wire::Sum{of(message.direction), message.sequence,
                          crc32c_of(message.check.remainder, message.length)});
@@ -304,7 +305,7 @@ Status Outbound::post_turns(Turns& turns, FrameStream& link, std::size_t& steps)
     if (!whole) {
       turns.queue.push(id);
     } else if (message.check.wanted) {
-      sums_.push(id);
+      turns.sums.push(id);
     }
   }
   return {};

@@ -83,6 +83,7 @@ class Outbound {
   struct Turns {
     TransferQueue queue;
     std::uint64_t left;  // Bytes of the front one's turn.
+    TransferQueue sums;  // All announced, their Sum is to be told.
   };
 
   Status connect_channels(Nanoseconds now, std::size_t& steps);
@@ -96,7 +97,7 @@ class Outbound {
   void activate(std::uint64_t id);
   Turns& turns_of(const Transfer& message);
   Status post_next(FrameStream& link, Nanoseconds now, std::size_t& steps);
-  void tell_sums(FrameStream& link, std::size_t& steps);
+  void tell_sums(TransferQueue& sums, FrameStream& link, std::size_t& steps);
   // Of one priority, until nothing more can be posted.
   Status post_turns(Turns& turns, FrameStream& link, std::size_t& steps);
   Status post_message(FrameStream& link, std::uint64_t id, Transfer& message, std::uint64_t& turn,
@@ -111,7 +112,6 @@ class Outbound {
   TransferQueue waiting_;  // No credit yet, or not started.
   Turns urgent_;
   Turns normal_;
-  TransferQueue sums_;               // All announced, their Sum is to be told.
   Nanoseconds urgent_until_ = 0;     // Until then the others keep windows short.
   std::uint32_t normal_window_ = 0;  // In this pass.
 

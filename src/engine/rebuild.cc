@@ -17,7 +17,7 @@ Status protocol_error(std::string message) { return {StatusCode::kProtocol, std:
 
 void to_start(Transfer& transfer) {
   transfer.announced = transfer.finished = 0;
-  transfer.check = {transfer.check.wanted, false, 0, {}};
+  transfer.check = {transfer.check.wanted, false, false, 0, {}};
   if (transfer.layout != nullptr) transfer.layout->next = BlockCursor();
 }
 
@@ -29,13 +29,18 @@ void to_start(Transfer& transfer) {
 // connection knows better why, and its word may still be on the way: a peer that closes, dies or is
 // silent takes its channels with it. What it has sent before is received meanwhile.
 void Peer::doubt(Doubt& doubt, const Status& status, Nanoseconds now) {
-  if (status.ok() || !doubt.why.ok()) return;
+  if (status.ok()) return;
+  if (status.code() == StatusCode::kProtocol || status.code() == StatusCode::kTooLong ||
+      status.code() == StatusCode::kCorrupted) {
+    fail(status);
+    return;
+  }
+  if (!doubt.why.ok()) return;
   const Nanoseconds timeout = from_ms(context_.options.peer_timeout_ms);
   const bool stalled = status.code() == StatusCode::kTimedOut;
   // Pings come several times as often: the peer is there, and the channel does not move.
   const bool heard = now - last_heard() < timeout / 2;
-  if (status.code() == StatusCode::kProtocol || status.code() == StatusCode::kTooLong ||
-      status.code() == StatusCode::kCorrupted || (stalled && heard)) {
+  if (stalled && heard) {
     fail(status);
     return;
   }

@@ -6,6 +6,8 @@
 #include <bit>
 #include <utility>
 
+#include "src/base/log.h"
+
 namespace sluice {
 namespace {
 
@@ -96,6 +98,11 @@ Status Requester::on_denied(const wire::Denied& denied) {
   Entry& entry = entries_[denied.slot];
   const bool asked = entry.state == State::kAsked;
   const bool crossed = entry.state == State::kAborting && untouched(entry);
+  if (denied.code == StatusCode::kCorrupted && may_have_landed(entry)) {
+    entry.notifies = false;
+    land(entry, {denied.code, fmt::format("at the target: {}", printable(denied.reason))});
+    return {};
+  }
   if (!asked && !crossed) return out_of_order("Denied", denied.slot);
   entry.notifies = false;
   end(entry, {denied.code, fmt::format("refused by the target: {}", printable(denied.reason))});
@@ -108,17 +115,25 @@ Status Requester::on_landed(const wire::Slot& landed) {
     end(entry, {});  // Of the slot: the transfer has been given up before.
     return {};
   }
-  const Transfer* transfer =
-      entry.transfer == 0 ? nullptr : context_.transfers.find(entry.transfer);
-  const bool whole = transfer != nullptr && transfer->chunks > 0 &&
-                     transfer->announced == transfer->chunks && transfer->checked();
-  const bool due = entry.writes && ((entry.state == State::kAsked && entry.carries_data) ||
-                                    (entry.state == State::kMoving && whole) ||
-                                    (entry.state == State::kAborting && whole));
-  if (!due) return out_of_order("Landed", landed.slot);
-  entry.state = State::kLanded;
-  if (transfer->in_net == 0) end(entry, {});
+  const bool carried = entry.writes && entry.state == State::kAsked && entry.carries_data;
+  if (!carried && !may_have_landed(entry)) return out_of_order("Landed", landed.slot);
+  land(entry, {});
   return {};
+}
+
+// A write, all of which has been announced to the target.
+bool Requester::may_have_landed(const Entry& entry) const {
+  const bool moves = entry.state == State::kMoving || entry.state == State::kAborting;
+  if (!entry.writes || !moves || entry.transfer == 0) return false;
+  const Transfer& transfer = *context_.transfers.find(entry.transfer);
+  return transfer.chunks > 0 && transfer.announced == transfer.chunks && transfer.checked();
+}
+
+// The target has all it will have; the Net may still have to report it.
+void Requester::land(Entry& entry, const Status& status) {
+  entry.state = State::kLanded;
+  entry.why = status;
+  if (context_.transfers.find(entry.transfer)->in_net == 0) end(entry, status);
 }
 
 Status Requester::on_answer(const wire::SlotBytes& answer) {
@@ -199,10 +214,16 @@ bool Requester::step(std::uint16_t slot, FrameStream& link, const PeerLimits& li
   const Transfer& transfer = *context_.transfers.find(entry.transfer);
   if (entry.state == State::kLanded) {
     if (transfer.in_net > 0) return false;
-    end(entry, {});
+    end(entry, Status(entry.why));
     return true;
   }
   if (entry.writes) return false;
+  if (entry.state == State::kMoving && transfer.check.differs) {
+    entry.why = transfer.compare();
+    SLUICE_LOG(kWarning, "engine", "read in slot {}: {}", slot, entry.why.message());
+    entry.state = State::kAborting;
+    return step_aborting(slot, entry, link);
+  }
   if (entry.state == State::kMoving && !transfer.moved()) return false;
   entry.state = State::kGot;
   if (!link.room_for(2)) return false;

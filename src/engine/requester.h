@@ -5,6 +5,8 @@
 //   asked --Landed--> landed --> free                      write whose data was in its Request
 //   asked --Answer, or (moving) all chunks--> got --Got--> free                 read
 //   asked --Denied--> free
+//   moving --Denied--> landed --> free                         write that arrived with other data
+//   moving --> aborting                                        read that arrived with other data
 //   sending to moving --Abort--> aborting --Aborted--> aborted --> free        cancelled
 //
 // An Abort and the target's last word may cross: whichever of its words comes, it is the last.
@@ -84,7 +86,7 @@ class Requester {
     std::uint64_t payload_bytes = 0;
     std::uint64_t sent = 0;  // Of the payload.
     std::uint64_t granted_chunk_bytes = 0;
-    Status why;               // It is being aborted.
+    Status why;               // It is being aborted, or has landed as something else.
     bool abort_told = false;  // The Abort is out.
   };
 
@@ -101,6 +103,8 @@ class Requester {
   void expire(Nanoseconds now);
   void expire(Nanoseconds now, std::uint64_t transfer);
   [[nodiscard]] bool untouched(const Entry& entry) const;
+  [[nodiscard]] bool may_have_landed(const Entry& entry) const;
+  void land(Entry& entry, const Status& status);
   bool send_part(std::uint16_t slot, FrameStream& link);
   void end(Entry& entry, const Status& status);
   void free(Entry& entry);

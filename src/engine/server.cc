@@ -81,8 +81,13 @@ Status Server::on_abort(const wire::Denied& abort) {
       entry.state != State::kAnswered) {
     return {};
   }
-  SLUICE_LOG(kInfo, "engine", "peer {} slot {} aborted by it: {}: {}", peer_, abort.slot,
-             to_string(abort.code), printable(abort.reason));
+  if (abort.code == StatusCode::kCorrupted) {
+    SLUICE_LOG(kWarning, "engine", "peer {} slot {} read: {}", peer_, abort.slot,
+               printable(abort.reason));
+  } else {
+    SLUICE_LOG(kInfo, "engine", "peer {} slot {} aborted by it: {}: {}", peer_, abort.slot,
+               to_string(abort.code), printable(abort.reason));
+  }
   if (notifies(entry)) std::erase(notify_of(entry), abort.slot);
   entry.request.flags = 0;
   entry.state = State::kAborting;
@@ -229,7 +234,7 @@ Status Server::begin(Entry& entry, Layout& layout, std::span<const std::byte> da
   }
   const auto id =
       context_.transfers.add(direction, PeerId(peer_), request.bytes, layout, priority_of(entry));
-  ++places_;
+  ++places_of(entry);
   entry.transfer = static_cast<std::uint64_t>(*id);
   Transfer& transfer = *context_.transfers.find(entry.transfer);
   transfer.sequence = request.slot;
@@ -240,14 +245,24 @@ Status Server::begin(Entry& entry, Layout& layout, std::span<const std::byte> da
   return {};
 }
 
-bool Server::place_for(const Entry& entry) const {
-  return context_.transfers.can_serve(places_, priority_of(entry));
+bool Server::place_for(const Entry& entry) {
+  return context_.transfers.can_serve(places_of(entry), priority_of(entry));
+}
+
+// A notification that nobody has taken asks for no place.
+bool Server::asked() const {
+  for (std::uint64_t left = used_; left != 0; left &= left - 1) {
+    const Entry& entry = entries_[static_cast<std::size_t>(std::countr_zero(left))];
+    if (entry.transfer != 0 || entry.state == State::kChecking) return true;
+  }
+  return false;
 }
 
 Status Server::advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps) {
-  places_ = 0;
+  places_ = {};
   for (std::uint64_t left = used_; left != 0; left &= left - 1) {
-    places_ += entries_[static_cast<std::size_t>(std::countr_zero(left))].transfer != 0 ? 1 : 0;
+    const Entry& entry = entries_[static_cast<std::size_t>(std::countr_zero(left))];
+    places_of(entry) += entry.transfer != 0 ? 1 : 0;
   }
   Status status = advance(used_ & urgent_, link, limits, steps);
   return status.ok() ? advance(used_ & ~urgent_, link, limits, steps) : status;
@@ -315,6 +330,14 @@ bool Server::step(std::uint16_t slot, FrameStream& link, const PeerLimits& limit
     case State::kMoving: {
       if (entry.request.operation != wire::Operation::kWrite) return false;
       const Transfer& transfer = *context_.transfers.find(entry.transfer);
+      if (transfer.check.differs) {
+        entry.denial = transfer.compare();
+        SLUICE_LOG(kWarning, "engine", "peer {} slot {} write: {}", peer_, slot,
+                   entry.denial.message());
+        context_.transfers.complete(std::exchange(entry.transfer, 0), 0, {});
+        entry.state = State::kDenied;
+        return true;
+      }
       if (!transfer.moved()) return false;
       context_.transfers.complete(entry.transfer, transfer.length, {});
       entry.state = State::kLanded;

@@ -5,6 +5,7 @@
 //   free --Request, Part...--> checking --> denied --> free
 //   checking --> landed --> free, or untaken               write, its data in the Request
 //   checking --> granting --> moving --> landed --> free, or untaken              write
+//                             moving --> denied --> free                 write whose data differs
 //   checking --> answering or launching --> moving --Got--> free, or untaken      read
 //   receiving to moving --Abort--> aborting, when all that was announced has come: free
 //
@@ -47,8 +48,8 @@ class Server {
   // One pass. Not OK: the initiator broke the protocol. Adds to `steps`.
   Status advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
 
-  // It has been asked for something that is not over.
-  [[nodiscard]] bool asked() const { return used_ != 0; }
+  // It has been asked for something that has a place among the transfers or waits for one.
+  [[nodiscard]] bool asked() const;
 
   // The next notification, in the order of the initiator's requests of a priority, whose data has
   // landed; the urgent ones first.
@@ -89,7 +90,7 @@ class Server {
   Status advance(std::uint64_t slots, FrameStream& link, const PeerLimits& limits,
                  std::size_t& steps);
   bool take_notification(std::vector<std::uint16_t>& slots, std::string& bytes);
-  [[nodiscard]] bool place_for(const Entry& entry) const;
+  [[nodiscard]] bool place_for(const Entry& entry);
   void data_there(Entry& entry);
   void free(Entry& entry);
   [[nodiscard]] static bool notifies(const Entry& entry) {
@@ -101,6 +102,7 @@ class Server {
   [[nodiscard]] static Priority priority_of(const Entry& entry) {
     return urgent(entry) ? Priority::kUrgent : Priority::kNormal;
   }
+  std::uint32_t& places_of(const Entry& entry) { return places_[urgent(entry) ? 1 : 0]; }
   // Slots that notify, in the order of their requests, of the priority of this one.
   std::vector<std::uint16_t>& notify_of(const Entry& entry) {
     return urgent(entry) ? notify_first_ : notify_;
@@ -111,10 +113,11 @@ class Server {
   Outbound& outbound_;
   KeptLists kept_;
   std::array<Entry, wire::kMostSlots> entries_;
-  std::uint64_t used_ = 0;                   // Bits: slots that are not free.
-  std::uint64_t urgent_ = 0;                 // Bits: of these, the urgent ones.
-  std::uint64_t held_ = 0;                   // Payload bytes.
-  std::uint32_t places_ = 0;                 // In the table; in a pass, at least so many.
+  std::uint64_t used_ = 0;    // Bits: slots that are not free.
+  std::uint64_t urgent_ = 0;  // Bits: of these, the urgent ones.
+  std::uint64_t held_ = 0;    // Payload bytes.
+  // In the table, of each priority; in a pass, at least so many.
+  std::array<std::uint32_t, 2> places_{};
   std::vector<std::uint16_t> notify_first_;  // The urgent ones.
   std::vector<std::uint16_t> notify_;
   std::vector<std::uint64_t> region_bytes_;  // Scratch.

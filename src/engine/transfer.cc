@@ -5,8 +5,17 @@
 #include <utility>
 
 #include "src/base/check.h"
+#include "src/base/crc32c.h"
 
 namespace sluice {
+
+Status Transfer::compare() const {
+  const std::uint32_t here = crc32c_of(check.remainder, message_bytes);
+  if (here == *check.told_crc32c) return {};
+  return {StatusCode::kCorrupted,
+          fmt::format("{} bytes were sent with checksum {:08x} and arrived with {:08x}",
+                      message_bytes, *check.told_crc32c, here)};
+}
 
 TransferTable::TransferTable(std::uint32_t max_transfers, std::uint32_t max_regions,
                              Recorder* recorder)

@@ -36,6 +36,7 @@ constexpr bool sends(Direction direction) {
 struct DataCheck {
   bool wanted = false;
   bool settled = false;                      // Receiver: the sums agree. Sender: its sum is told.
+  bool differs = false;                      // Receiver, of a one-sided transfer: they do not.
   std::uint32_t remainder = 0;               // Of the chunks summed so far.
   std::optional<std::uint32_t> told_crc32c;  // Receiver: the sender's.
 };
@@ -70,6 +71,8 @@ struct Transfer {
   [[nodiscard]] bool in_place() const { return chunks > 0 && finished == chunks; }
   [[nodiscard]] bool moved() const { return in_place() && checked(); }
   [[nodiscard]] bool checked() const { return !check.wanted || check.settled; }
+  // Of one that is in place and has its Sum: OK, or kCorrupted.
+  [[nodiscard]] Status compare() const;
 };
 
 struct Region {
@@ -106,11 +109,12 @@ class TransferTable {
   void give_back(Layout& layout);
   // Packs slices of the user's into an empty layout. Errors as of add(); `bytes` is their sum.
   Status lay_out(std::span<const Slice> slices, Layout& layout, std::uint64_t& bytes);
-  // Of the places for transfers that serve peers, one peer has at most its share.
+  // Of the places for transfers that serve peers, one peer has at most its share, and as many for
+  // urgent ones.
   void share_places(std::uint32_t peers) {
     share_ = std::max(1u, max_transfers_ / std::max(1u, peers));
   }
-  // One that serves a peer which has `places` already can be added.
+  // One that serves a peer which has `places` already, for those of this priority, can be added.
   [[nodiscard]] bool can_serve(std::uint32_t places, Priority priority) const {
     return places < share_ && serving_ < most_serving(priority);
   }

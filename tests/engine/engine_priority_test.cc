@@ -211,6 +211,34 @@ TEST(Fairness, APeerThatAsksForMuchLeavesPlacesToTheOthers) {
   EXPECT_GE(modest.done.size(), 20u);
 }
 
+// A peer's share of the places is taken by its own long reads; others have none, one that is told
+// and not heard, or one that is read by.
+TEST(Fairness, AnUrgentOneFindsThePlaceThatIsKept) {
+  constexpr std::uint64_t kEach = 8 << 20;
+  enum class Other { kNone, kTells, kReads };
+  for (const Other does : {Other::kNone, Other::kTells, Other::kReads}) {
+    Options few = short_chunks();
+    few.max_transfers = 16;
+    OneSidedPair pair(kEach, few);
+    Reader reader(pair, kEach);
+    Reader other(pair, kEach);
+    if (does == Other::kTells) {
+      ASSERT_TRUE(other.engine->notify(other.peer, {}).ok());
+      ASSERT_TRUE(drive({&pair.b, &other}, [&] { return !other.done.empty(); }));
+    }
+    if (does == Other::kReads) other.keep_asked(8);
+    reader.keep_asked(14);
+    for (int i = 0; i < 50; ++i) reader.pass(), other.pass(), pair.b.pass();
+    const auto fast =
+        reader.engine->read(reader.peer, std::vector{Slice{reader.into, 0, 64 << 10}},
+                            std::vector{RemoteSlice{reader.from, 0, 64 << 10}}, urgent());
+    ASSERT_TRUE(fast.ok());
+    const std::size_t before = reader.done.size();
+    ASSERT_TRUE(drive({&pair.b, &reader, &other}, [&] { return reader.finished(*fast); }));
+    EXPECT_LE(reader.done.size() - 1 - before, 2u) << static_cast<int>(does);
+  }
+}
+
 TEST(Fairness, APeerThatTellsMuchIsNotTheOnlyOneHeard) {
   OneSidedPair pair(4096, short_chunks());
   Reader greedy(pair, 4096);

@@ -46,7 +46,13 @@ EngineSim::EngineSim(std::uint64_t seed, EngineSimArena& arena)
     if (few_failures_) options.most_failures = 1 + static_cast<std::uint32_t>(draw(3));
   }
   if (fault_ == Fault::kRefusal) options.refuse_percent = 30;
-  if (fault_ == Fault::kLie) options.lie_percent = static_cast<std::uint32_t>(1 + draw(20));
+  if (fault_ == Fault::kLie) {
+    options.lie_percent = static_cast<std::uint32_t>(1 + draw(20));
+    if (draw(3) == 0) {  // And channels fail meanwhile.
+      options.fail_percent = static_cast<std::uint32_t>(10 + draw(60));
+      options.fail_to = draw(30);
+    }
+  }
   world_ = std::make_unique<SimWorld>(options);
   started_ = world_->now();
   make_nodes();

@@ -273,6 +273,7 @@ class EngineSim {
   [[nodiscard]] bool finished() const;
   [[nodiscard]] bool pair_finished(std::size_t index, std::size_t peer) const;
   [[nodiscard]] bool may_fail(std::size_t a, std::size_t b) const;
+  [[nodiscard]] static bool differed(const Status& status);
   // Of what was asked or met in the given life of the two.
   [[nodiscard]] bool may_fail(std::size_t a, std::size_t b, std::size_t life) const {
     return life < life_of(a, b) || may_fail(a, b);

@@ -118,6 +118,11 @@ void EngineSim::check_data(const Reach& reach, const std::string& when) {
   }
 }
 
+// Its data is not what was sent, which ended it alone: the failure of a peer names the peer first.
+bool EngineSim::differed(const Status& status) {
+  return status.code() == StatusCode::kCorrupted && !status.message().starts_with("peer ");
+}
+
 void EngineSim::check_status(const Reach& reach, const Completion& completion) {
   const StatusCode code = completion.status.code();
   const auto wrong = [&](const char* what) {
@@ -132,7 +137,7 @@ void EngineSim::check_status(const Reach& reach, const Completion& completion) {
     if (reach.refusal != StatusCode::kOk && !reach.may_pass) wrong("not refused");
     return;
   }
-  if (refused || ended) {
+  if (refused || ended || (differed(completion.status) && fault_ == Fault::kLie)) {
     if (reach.told) wrong("told although it ended");
     return;
   }

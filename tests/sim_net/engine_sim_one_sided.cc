@@ -329,9 +329,10 @@ EngineSim::Reach* EngineSim::told_reach(std::size_t index, const Notification& n
       continue;
     }
     std::size_t& next = behind[static_cast<std::size_t>(reach.priority)];
-    const bool fits = empty ? reach.number >= next && reach.notification_bytes == 0 &&
-                                  (!reach.complete || reach.status.ok() || may_fail)
-                            : reach.number == number;
+    const bool fits =
+        empty ? reach.number >= next && reach.notification_bytes == 0 &&
+                    (!reach.complete || reach.status.ok() || (may_fail && !differed(reach.status)))
+              : reach.number == number;
     if (!fits) continue;
     if (reach.number < next) violation(name_of(reach) + ": told twice or out of order");
     next = reach.number + 1;

@@ -21,6 +21,9 @@ struct Flip {
   std::uint64_t after = UINT64_MAX;  // So many chunks, or bytes of control connections, are well.
   std::uint64_t seen = 0;
   bool done = false;
+  // So many chunks have come when a channel fails: that of the next.
+  std::uint64_t fail_at = UINT64_MAX;
+  bool failed = false;
 
   void turn(std::byte& byte) {
     byte ^= std::byte{0x10};
@@ -46,18 +49,26 @@ class FlippingRecvChannel final : public RecvChannel {
   TestAnswer test_oldest(Arrival& arrival) override {
     const TestAnswer answer = inner_->test_oldest(arrival);
     if (answer == TestAnswer::kPending) return answer;
-    if (answer == TestAnswer::kDone && flip_.seen++ == flip_.after) flip_.turn(*posted_.front());
+    std::byte* const into = posted_.front();
     posted_.pop_front();
+    if (answer == TestAnswer::kDone && !flip_.failed && flip_.seen == flip_.fail_at) {
+      flip_.failed = failed_ = true;
+      return TestAnswer::kFailed;
+    }
+    if (answer == TestAnswer::kDone && flip_.seen++ == flip_.after) flip_.turn(*into);
     return answer;
   }
   void consume_oldest() override { inner_->consume_oldest(); }
   void abort() override { inner_->abort(); }
-  [[nodiscard]] Status failure() const override { return inner_->failure(); }
+  [[nodiscard]] Status failure() const override {
+    return failed_ ? Status(StatusCode::kPeerLost, "made to fail") : inner_->failure();
+  }
 
  private:
   std::unique_ptr<RecvChannel> inner_;
   Flip& flip_;
   std::deque<std::byte*> posted_;
+  bool failed_ = false;
 };
 
 class FlippingListener final : public Listener {
