@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "src/base/crc32c.h"
 #include "src/base/log.h"
 
 namespace sluice {
@@ -16,12 +17,13 @@ OutboundChannel::OutboundChannel(const Context& context, std::unique_ptr<SendCha
       staging_(context.net, context.gpu, context.chunk_bytes, context.staging, Staging::For::kNet),
       pieces_(context.window, context.most_pieces),
       sums_(context.gpu, context.sums, context.window),
+      net_can_sum_(context.net.devices()[context.device].takes_remainders),
       peer_(peer),
       index_(index),
       record_(context.recorder, peer, index, kSends) {}
 
 PostAnswer OutboundChannel::post(std::uint64_t transfer, const ChunkPlace& from) {
-  if (from.gpu_sums) {
+  if (from.summed_by == SummedBy::kGpu) {
     if (Status status = sums_.open(); !status.ok()) return fail(status);
     if (sums_.full()) return PostAnswer::kBusy;
   }
@@ -29,11 +31,12 @@ PostAnswer OutboundChannel::post(std::uint64_t transfer, const ChunkPlace& from)
       from.spread() ? pieces_.list(from, window_.next_place()) : std::span<const ChunkPiece>();
   if (from.memory == nullptr && pieces.empty()) return pack(transfer, from);
   if (window_.waiting_to_arrive() > 0) return PostAnswer::kBusy;  // Not before those packed.
+  net_sums(from.summed_by == SummedBy::kHost);
   const PostAnswer answer = pieces.empty() ? net_channel_->post(from.data, from.bytes, *from.memory)
                                            : net_channel_->post_pieces(pieces);
   if (answer == PostAnswer::kBusy) record_.busy();
   if (answer != PostAnswer::kPosted) return answer;
-  enter({transfer, from.bytes, nullptr, 0, false, {}, from.behind}, from);
+  enter({transfer, from.bytes, nullptr, 0, false, {}, from.behind, net_sums_, 0}, from);
   window_.arrive();
   record_.posted(transfer, from.bytes);
   SLUICE_LOG(kTrace, "channel", "peer {} send channel {} posted bytes {} in_flight {}/{}", peer_,
@@ -46,8 +49,10 @@ PostAnswer OutboundChannel::fail(const Status& status) {
   return PostAnswer::kFailed;
 }
 
+// The Net may have it already: it sends while the host sums.
 void OutboundChannel::enter(Chunk chunk, const ChunkPlace& from) {
-  if (from.gpu_sums) chunk.sum = sums_.start(from, window_.next_place());
+  if (from.summed_by == SummedBy::kGpu) chunk.sum = sums_.start(from, window_.next_place());
+  if (from.summed_by == SummedBy::kHost && !chunk.net_sums) chunk.share = host_share(from);
   window_.next() = chunk;
   window_.post();
 }
@@ -66,7 +71,7 @@ PostAnswer OutboundChannel::pack(std::uint64_t transfer, const ChunkPlace& from)
   } else {
     batch = context_.packs.add({from.data, slot, from.bytes});
   }
-  enter({transfer, from.bytes, slot, batch, false, {}, from.behind}, from);
+  enter({transfer, from.bytes, slot, batch, false, {}, from.behind, false, 0}, from);
   record_.packing(transfer);
   if (gathered) post_packed();
   return PostAnswer::kPosted;
@@ -81,6 +86,7 @@ std::size_t OutboundChannel::post_packed() {
     if (packed == GpuAnswer::kFailed) failure_ = context_.gpu.failure();
     chunk.dropped = aborted_ || !failure_.ok();
     if (!chunk.dropped) {
+      net_sums(false);
       const PostAnswer answer = net_channel_->post(chunk.slot, chunk.bytes, staging_.memory());
       if (answer == PostAnswer::kBusy) {
         record_.busy();
@@ -109,12 +115,21 @@ bool OutboundChannel::summed(const Chunk& chunk) {
   return answer != GpuAnswer::kPending;
 }
 
+std::uint32_t OutboundChannel::share_of(const Chunk& chunk) const {
+  if (chunk.sum.batch != 0) return GpuSums::share(chunk.sum, chunk.behind);
+  return chunk.net_sums ? crc32c_shifted(net_channel_->remainder(), chunk.behind) : chunk.share;
+}
+
+void OutboundChannel::net_sums(bool on) {
+  if (!net_can_sum_ || on == net_sums_) return;
+  net_channel_->take_remainders(net_sums_ = on);
+}
+
 Release OutboundChannel::try_release_oldest(ReleasedChunk& released) {
   bool failed = false;
   const Release answer = window_.try_release_oldest([&](const Chunk& chunk) {
     if (!summed(chunk)) return Release::kNotYet;
-    released = {chunk.transfer, false,
-                chunk.sum.batch == 0 ? 0 : GpuSums::share(chunk.sum, chunk.behind)};
+    released = {chunk.transfer, false, 0};
     if (chunk.dropped) {
       failed = true;
       staging_.give_back();
@@ -132,6 +147,7 @@ Release OutboundChannel::try_release_oldest(ReleasedChunk& released) {
     // A failed chunk has been reported too: its memory is let go and its place is free.
     failed = test == TestAnswer::kFailed || !failure_.ok();
     released.good = !failed;
+    if (!failed) released.share = share_of(chunk);
     return Release::kReleased;
   });
   if (answer == Release::kReleased) record_.released(released.transfer, !failed);
@@ -150,9 +166,22 @@ InboundChannel::InboundChannel(const Context& context, std::uint64_t peer, std::
       pieces_(context.window, context.most_pieces),
       spread_unpacks_(context.window),
       sums_(context.gpu, context.sums, context.window),
+      net_can_sum_(context.net.devices()[context.device].takes_remainders),
       peer_(peer),
       index_(index),
       record_(context.recorder, peer, index, kReceives) {}
+
+std::uint32_t InboundChannel::share_of(const Chunk& chunk) const {
+  const ChunkPlace& place = chunk.into;
+  if (!chunk.good || place.summed_by == SummedBy::kNobody) return 0;
+  if (chunk.sum.batch != 0) return GpuSums::share(chunk.sum, place.behind);
+  return chunk.net_sums ? crc32c_shifted(chunk.arrival.remainder, place.behind) : host_share(place);
+}
+
+void InboundChannel::net_sums(bool on) {
+  if (!net_can_sum_ || on == net_sums_) return;
+  net_channel_->take_remainders(net_sums_ = on);
+}
 
 ChannelFacts InboundChannel::facts() const {
   return {false,
@@ -265,14 +294,15 @@ bool InboundChannel::in_place(Gpu& gpu, Chunk& chunk) {
     return answer != GpuAnswer::kPending;
   };
   if (chunk.ticket != 0 && !over(gpu.test(chunk.ticket))) return false;
-  if (!chunk.into.gpu_sums || !chunk.good) return true;
+  if (chunk.into.summed_by != SummedBy::kGpu || !chunk.good) return true;
   return chunk.sum.batch != 0 && over(sums_.test(chunk.sum));
 }
 
 // All at once, not each when it is the oldest: the window would wait for a launch for every chunk.
 void InboundChannel::start_sums(Gpu& gpu) {
   window_.for_each_unpacking([&](Chunk& chunk, std::uint32_t place) {
-    if (!chunk.into.gpu_sums || !chunk.good || chunk.sum.batch != 0) return true;
+    const bool due = chunk.into.summed_by == SummedBy::kGpu && chunk.good;
+    if (!due || chunk.sum.batch != 0) return true;
     if (chunk.ticket != 0 && gpu.test(chunk.ticket) != GpuAnswer::kDone) return false;
     if (Status status = sums_.open(); !status.ok()) {
       give_up(chunk, status);

@@ -22,7 +22,7 @@ inline constexpr std::uint32_t kLargestWindow = 64;
 struct ReleasedChunk {
   std::uint64_t transfer = 0;
   bool good = false;        // The Net has sent it; it is in place.
-  std::uint32_t share = 0;  // Of the Gpu's sum: what it adds to the remainder of its transfer.
+  std::uint32_t share = 0;  // If it is summed: what it adds to the remainder of its transfer.
 };
 
 // Sends. post() fills the window, try_release_oldest() empties it; nothing else touches it. A chunk
@@ -63,9 +63,13 @@ class OutboundChannel {
     bool dropped = false;             // The Net never had it.
     GpuSum sum;
     std::uint64_t behind = 0;  // Bytes of its transfer.
+    bool net_sums = false;     // The Net has taken its remainder when it is Done.
+    std::uint32_t share = 0;   // If the host has summed it here.
   };
 
   bool summed(const Chunk& chunk);
+  [[nodiscard]] std::uint32_t share_of(const Chunk& chunk) const;
+  void net_sums(bool on);
   PostAnswer fail(const Status& status);
   void enter(Chunk chunk, const ChunkPlace& from);
   PostAnswer pack(std::uint64_t transfer, const ChunkPlace& from);
@@ -76,6 +80,8 @@ class OutboundChannel {
   Staging staging_;
   PieceLists pieces_;
   GpuSums sums_;
+  const bool net_can_sum_;
+  bool net_sums_ = false;  // What is posted now.
   bool aborted_ = false;
   std::uint64_t tests_ = 0;  // Of the oldest chunk, all answered Pending.
   Status failure_;           // Other than the Net's.
@@ -114,7 +120,7 @@ class InboundChannel {
   // The four steps; each returns steps taken. A failure shows in failure() and failed().
   std::size_t reap_posted(UnpackBatch& batch);       // test the oldest posted
   std::size_t unpack_arrived(std::uint64_t ticket);  // what went into the batch is being unpacked
-  // Tells released(chunk, place), oldest first.
+  // Tells released(chunk), oldest first.
   template <typename Released>
   std::size_t retire_unpacked(Gpu& gpu, Released&& released);
   template <typename Posted>
@@ -143,6 +149,7 @@ class InboundChannel {
     bool arrived = false;      // Reported Done: to be consumed.
     bool good = false;         // Its bytes are, or will be, in place.
     GpuSum sum;
+    bool net_sums = false;  // The Net has taken its remainder when it is Done.
   };
 
   void fail(Status status);
@@ -153,6 +160,8 @@ class InboundChannel {
   // The Gpu has unpacked it, and summed it if it had to.
   bool in_place(Gpu& gpu, Chunk& chunk);
   void give_up(Chunk& chunk, const Status& status);
+  [[nodiscard]] std::uint32_t share_of(const Chunk& chunk) const;
+  void net_sums(bool on);
   void take_arrival(Chunk& chunk, UnpackBatch& batch);
   [[nodiscard]] bool fits(const Chunk& chunk);
 
@@ -162,6 +171,8 @@ class InboundChannel {
   PieceLists pieces_;
   SpreadUnpacks spread_unpacks_;
   GpuSums sums_;
+  const bool net_can_sum_;
+  bool net_sums_ = false;  // What is posted now.
   std::array<Announced, kMostAnnounced> announced_{};
   std::uint64_t announced_head_ = 0;
   std::uint64_t announced_tail_ = 0;
@@ -183,13 +194,11 @@ std::size_t InboundChannel::retire_unpacked(Gpu& gpu, Released&& released) {
     if (!in_place(gpu, chunk)) break;
     if (chunk.arrived) net_channel_->consume_oldest();
     if (chunk.slot != nullptr) staging_.give_back();
-    const ChunkPlace place = chunk.into;
-    const std::uint32_t share = chunk.sum.batch == 0 ? 0 : GpuSums::share(chunk.sum, place.behind);
-    const ReleasedChunk done{chunk.transfer, chunk.good, share};
+    const ReleasedChunk done{chunk.transfer, chunk.good, share_of(chunk)};
     window_.release();
     record_.released(done.transfer, done.good);
     ++steps;
-    released(done, place);
+    released(done);
   }
   return steps;
 }
@@ -206,6 +215,7 @@ std::size_t InboundChannel::post_next(Posted&& posted) {
     const bool staged = next.into.memory == nullptr && pieces.empty();
     if (staged && !staging_ready()) break;
     std::byte* const slot = staged ? staging_.next() : nullptr;
+    net_sums(!staged && next.into.summed_by == SummedBy::kHost);
     const PostAnswer answer =
         !pieces.empty() ? net_channel_->post_pieces(pieces)
         : staged        ? net_channel_->post(slot, next.into.bytes, staging_.memory())
@@ -220,7 +230,7 @@ std::size_t InboundChannel::post_next(Posted&& posted) {
     }
     if (staged) staging_.take();
     Chunk& chunk = window_.next();
-    chunk = {next.transfer, next.into, slot, {}, {}, 0, false, false, {}};
+    chunk = {next.transfer, next.into, slot, {}, {}, 0, false, false, {}, net_sums_};
     window_.post();
     record_.posted(next.transfer, next.into.bytes);
     ++announced_head_;

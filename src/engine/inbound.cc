@@ -99,7 +99,7 @@ std::size_t Inbound::advance_small(std::uint64_t ticket) {
     small_staging_.give_back();
     small_.release();
     ++steps;
-    released({id, good, 0}, {});
+    released({id, good, 0});
   }
   return steps;
 }
@@ -168,7 +168,7 @@ Status Inbound::announce(const wire::Manifest& manifest, std::uint64_t id, Trans
                           ? ChunkPlace{receive.data + offset, receive.memory, nullptr, {}, bytes}
                           : take_chunk(*receive.layout, bytes);
     into.behind = manifest.message_bytes - offset - bytes;
-    into.gpu_sums = receive.check.wanted && !receive.on_host;
+    into.summed_by = receive.summed_by();
     Status status = announce(manifest.chunks[i], id, into);
     if (!status.ok()) return status;
     ++receive.announced;
@@ -291,9 +291,8 @@ Status Inbound::advance(FrameStream& link, std::uint64_t ticket, std::size_t& st
   for (const auto& channel : channels_) {
     if (in_flight_ > 0) {
       channel->unpack_arrived(ticket);
-      steps += channel->retire_unpacked(
-          context_.gpu,
-          [this](const ReleasedChunk& chunk, const ChunkPlace& place) { released(chunk, place); });
+      steps += channel->retire_unpacked(context_.gpu,
+                                        [this](const ReleasedChunk& chunk) { released(chunk); });
     }
     steps += channel->post_next([this](std::uint64_t id) {
       ++in_flight_;
@@ -313,7 +312,7 @@ Status Inbound::advance(FrameStream& link, std::uint64_t ticket, std::size_t& st
   return {};
 }
 
-void Inbound::released(const ReleasedChunk& chunk, const ChunkPlace& place) {
+void Inbound::released(const ReleasedChunk& chunk) {
   --in_flight_;
   const std::uint64_t id = chunk.transfer;
   if (id == 0) return;
@@ -324,9 +323,7 @@ void Inbound::released(const ReleasedChunk& chunk, const ChunkPlace& place) {
     return;
   }
   if (!chunk.good) return;
-  if (receive.check.wanted) {
-    receive.check.remainder ^= receive.on_host ? host_share(place) : chunk.share;
-  }
+  receive.check.remainder ^= chunk.share;
   ++receive.finished;
   settle(id, receive);
 }

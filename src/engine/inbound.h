@@ -91,7 +91,7 @@ class Inbound {
   Status announce(const wire::Manifest& manifest, std::uint64_t id, Transfer& receive);
   Status announce(const wire::Manifest::Chunk& chunk, std::uint64_t id, const ChunkPlace& into);
   void finish(std::uint64_t id, const Transfer& receive, const Status& status);
-  void released(const ReleasedChunk& chunk, const ChunkPlace& place);
+  void released(const ReleasedChunk& chunk);
   void settle(std::uint64_t id, Transfer& receive);
 
   const Context& context_;

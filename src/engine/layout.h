@@ -52,6 +52,13 @@ struct Layout {
 };
 
 // The memory of one chunk: in one piece, or the next `bytes` of a layout; or it is to be dropped.
+// Who takes the remainder of a chunk, where it lies at this end.
+enum class SummedBy : std::uint8_t {
+  kNobody,
+  kHost,  // Or a Net that can.
+  kGpu,
+};
+
 struct ChunkPlace {
   std::byte* data = nullptr;  // nullptr: spread over the layout.
   NetMemory* memory = nullptr;
@@ -59,7 +66,7 @@ struct ChunkPlace {
   BlockCursor from;
   std::uint64_t bytes = 0;
   std::uint64_t behind = 0;  // Bytes of its transfer that come after it.
-  bool gpu_sums = false;     // The Gpu makes its sum.
+  SummedBy summed_by = SummedBy::kNobody;
 
   [[nodiscard]] bool spread() const { return data == nullptr && layout != nullptr; }
   [[nodiscard]] bool nowhere() const { return data == nullptr && layout == nullptr; }

@@ -274,12 +274,12 @@ Status Outbound::post_next(FrameStream& link, Nanoseconds now, std::size_t& step
   return {};
 }
 
-// The Gpu's sums are there when its chunks have been released.
+// The sums are there when all chunks have been released.
 void Outbound::tell_sums(TransferQueue& sums, FrameStream& link, std::size_t& steps) {
   while (!sums.empty() && link.room_for(wire::Sum::kBytes)) {
     const std::uint64_t id = sums.front();
     Transfer& message = *context_.transfers.find(id);
-    if (!message.on_host && !message.in_place()) return;
+    if (!message.in_place()) return;
     sums.pop();
     link.queue(wire::FrameType::kSum,
                wire::Sum{of(message.direction), message.sequence,
@@ -334,7 +334,7 @@ Status Outbound::post_message(FrameStream& link, std::uint64_t id, Transfer& mes
                            ? take_chunk(*message.layout, bytes)
                            : ChunkPlace{message.data + offset, message.memory, nullptr, {}, bytes};
     place.behind = message.length - offset - bytes;
-    place.gpu_sums = message.check.wanted && !message.on_host;
+    place.summed_by = message.summed_by();
     const PostAnswer answer = channel->post(id, place);
     if (spread && answer != PostAnswer::kPosted) message.layout->next = here;
     if (answer == PostAnswer::kBusy) {
@@ -345,8 +345,6 @@ Status Outbound::post_message(FrameStream& link, std::uint64_t id, Transfer& mes
       status = channel->failure();
       break;
     }
-    // The Net has it already: it sends while this sums.
-    if (message.check.wanted && message.on_host) message.check.remainder ^= host_share(place);
     manifest_.chunks[manifest_.count++] = {static_cast<std::uint16_t>(next_channel_),
                                            static_cast<std::uint32_t>(message.announced)};
     turn -= std::min(turn, bytes);

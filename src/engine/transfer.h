@@ -71,6 +71,10 @@ struct Transfer {
   [[nodiscard]] bool in_place() const { return chunks > 0 && finished == chunks; }
   [[nodiscard]] bool moved() const { return in_place() && checked(); }
   [[nodiscard]] bool checked() const { return !check.wanted || check.settled; }
+  [[nodiscard]] SummedBy summed_by() const {
+    if (!check.wanted) return SummedBy::kNobody;
+    return on_host ? SummedBy::kHost : SummedBy::kGpu;
+  }
   // Of one that is in place and has its Sum: OK, or kCorrupted.
   [[nodiscard]] Status compare() const;
 };

@@ -42,6 +42,7 @@ struct Device {
   std::uint64_t largest_chunk = 0;   // bytes
   std::uint32_t most_in_flight = 0;  // chunks per channel
   std::uint32_t most_pieces = 1;     // of one chunk; more than 1: post_pieces() may be called
+  bool takes_remainders = false;     // take_remainders() does something; in place only
   // What was reported as sent arrives also when its channel is destroyed before the receiver has
   // looked. Where not, an engine that closes keeps its channels until the peer has everything.
   bool sent_survives_close = true;
@@ -66,6 +67,7 @@ struct Arrival {
   std::uint64_t bytes = 0;              // What the sender sent: at most what was posted.
   std::span<const Fragment> fragments;  // Empty when the bytes are in place.
   std::span<const std::byte> pool;      // The bounce pool that the fragments point into.
+  std::uint32_t remainder = 0;          // Of the bytes where they lie now, if it was to be taken.
 };
 
 // Memory as a Net knows it. Destroying it deregisters; nothing posted may use it then.
@@ -88,6 +90,11 @@ class SendChannel {
   // way: abort() and destruction do not stop them (unless the Device says so), only death or a
   // broken connection does. Only while something is posted.
   virtual TestAnswer test_oldest() = 0;
+  // Whether of the chunks posted from now on the CRC32C remainder (src/base/crc32c.h) is taken of
+  // the bytes where they lie, before they are sent; not at first. remainder() is that of the chunk
+  // that test_oldest() has said Done of last.
+  virtual void take_remainders(bool) {}
+  [[nodiscard]] virtual std::uint32_t remainder() const { return 0; }
   // Gives up: every posted chunk is reported soon, whatever the peer does.
   virtual void abort() = 0;
   // Why something failed. OK while nothing has.
@@ -110,6 +117,7 @@ class RecvChannel {
   // The oldest Done chunk that is not consumed: its fragments are no longer needed. Called once per
   // Done chunk, in order, also when it had no fragments.
   virtual void consume_oldest() = 0;
+  virtual void take_remainders(bool) {}  // As SendChannel's; told in the Arrival.
   virtual void abort() = 0;
   [[nodiscard]] virtual Status failure() const = 0;
   [[nodiscard]] virtual std::string diagnosis() const { return {}; }  // As SendChannel's.

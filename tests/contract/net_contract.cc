@@ -24,7 +24,7 @@ Taken test_and_unpack(RecvChannel& channel, std::byte* destination, std::uint64_
                       bool consume) {
   Arrival arrival;
   const TestAnswer answer = channel.test_oldest(arrival);
-  if (answer != TestAnswer::kDone) return {answer, 0};
+  if (answer != TestAnswer::kDone) return {answer, 0, 0};
   if (!arrival.fragments.empty()) {
     EXPECT_TRUE(fragments_fit(arrival.fragments, arrival.pool.size(), capacity, arrival.bytes));
     HostGpu gpu;
@@ -32,7 +32,7 @@ Taken test_and_unpack(RecvChannel& channel, std::byte* destination, std::uint64_
     gpu.unpack({&unpack, 1});
   }
   if (consume) channel.consume_oldest();
-  return {answer, arrival.bytes};
+  return {answer, arrival.bytes, arrival.remainder};
 }
 
 Stream::Stream(NetUnderTest& nets, Noise& noise, std::uint64_t chunks, std::uint32_t window,
@@ -156,7 +156,7 @@ TestAnswer NetContract::wait(SendChannel& channel) {
 }
 
 Taken NetContract::wait(RecvChannel& channel, std::byte* destination, std::size_t capacity) {
-  Taken taken{TestAnswer::kPending, 0};
+  Taken taken{TestAnswer::kPending, 0, 0};
   EXPECT_TRUE(soon([&] {
     taken = test_and_unpack(channel, destination, capacity);
     return taken.answer != TestAnswer::kPending;
@@ -166,7 +166,7 @@ Taken NetContract::wait(RecvChannel& channel, std::byte* destination, std::size_
 
 NetContract::Both NetContract::wait(SendChannel& sender, RecvChannel& receiver,
                                     std::byte* destination, std::size_t capacity) {
-  Both both{TestAnswer::kPending, {TestAnswer::kPending, 0}};
+  Both both{TestAnswer::kPending, {TestAnswer::kPending, 0, 0}};
   EXPECT_TRUE(soon([&] {
     if (both.sent == TestAnswer::kPending) both.sent = sender.test_oldest();
     if (both.taken.answer == TestAnswer::kPending) {

@@ -77,6 +77,7 @@ class Sink {
 struct Taken {
   TestAnswer answer;
   std::uint64_t bytes;
+  std::uint32_t remainder = 0;  // As the Net told it.
 };
 Taken test_and_unpack(RecvChannel& channel, std::byte* destination, std::uint64_t capacity,
                       bool consume = true);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <random>
 
+#include "src/base/crc32c.h"
 #include "tests/contract/net_contract.h"
 
 namespace sluice::contract {
@@ -71,6 +72,14 @@ class NetPieces : public NetContract {
     ASSERT_EQ(answer, PostAnswer::kPosted) << channel.failure().to_string();
   }
 
+  // Of the chunk that both ends have just called Done.
+  void expect_remainders(const std::byte* from, std::size_t bytes, const Taken& taken) {
+    if (!nets->sending().devices().front().takes_remainders) return;
+    const std::uint32_t due = crc32c_remainder({from, bytes});
+    EXPECT_EQ(sender->remainder(), due) << bytes;
+    EXPECT_EQ(taken.remainder, due) << bytes;
+  }
+
   std::size_t most = 0;
   std::unique_ptr<SendChannel> sender;
   std::unique_ptr<RecvChannel> receiver;
@@ -91,6 +100,8 @@ TEST_P(NetPieces, ArriveInOrderHoweverBothEndsCutThem) {
           auto source = nets->sending().register_memory(from.memory, Memory::kHost).take();
           auto sink = nets->receiving().register_memory(into.memory, Memory::kHost).take();
           from.fill(noise.chunk(seed));
+          sender->take_remainders(seed % 3 != 0);
+          receiver->take_remainders(seed % 3 != 0);
           post_pieces(*receiver, into.list);
           post_pieces(*sender, from.list);
           ASSERT_FALSE(HasFatalFailure());
@@ -98,6 +109,7 @@ TEST_P(NetPieces, ArriveInOrderHoweverBothEndsCutThem) {
           ASSERT_EQ(both.sent, TestAnswer::kDone);
           ASSERT_EQ(both.taken.answer, TestAnswer::kDone);
           ASSERT_EQ(both.taken.bytes, bytes);
+          if (seed % 3 != 0) expect_remainders(noise.chunk(seed), bytes, both.taken);
           ASSERT_TRUE(into.memory == into.filled(noise.chunk(seed), bytes))
               << bytes << " bytes in " << from_count << " pieces into " << into_count;
         }
@@ -116,16 +128,22 @@ TEST_P(NetPieces, MeetChunksInOnePiece) {
   auto one_sent = nets->sending().register_memory(one, Memory::kHost).take();
   auto one_taken = nets->receiving().register_memory(one, Memory::kHost).take();
   many.fill(noise.chunk(1));
+  sender->take_remainders(true);
+  receiver->take_remainders(true);
   post(*receiver, one.data(), bytes, *one_taken);
   post_pieces(*sender, many.list);
   ASSERT_FALSE(HasFatalFailure());
-  EXPECT_EQ(wait(*sender, *receiver, one.data(), bytes).taken.bytes, bytes);
+  const Taken first = wait(*sender, *receiver, one.data(), bytes).taken;
+  EXPECT_EQ(first.bytes, bytes);
+  expect_remainders(noise.chunk(1), bytes, first);
   EXPECT_TRUE(std::equal(one.begin(), one.end(), noise.chunk(1)));
   std::copy_n(noise.chunk(2), bytes, one.begin());
   post_pieces(*receiver, many.list);
   post(*sender, one.data(), bytes, *one_sent);
   ASSERT_FALSE(HasFatalFailure());
-  EXPECT_EQ(wait(*sender, *receiver, many.memory.data(), many.memory.size()).taken.bytes, bytes);
+  const Taken second = wait(*sender, *receiver, many.memory.data(), many.memory.size()).taken;
+  EXPECT_EQ(second.bytes, bytes);
+  expect_remainders(noise.chunk(2), bytes, second);
   EXPECT_TRUE(many.memory == many.filled(noise.chunk(2), bytes));
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "src/base/check.h"
+#include "src/base/crc32c.h"
 #include "tests/sim_net/sim_net.h"
 
 namespace sluice::sim {
@@ -89,6 +90,8 @@ PostAnswer SimLink::post(End& end, std::byte* at, std::uint64_t bytes, SimMemory
   chunk.at = at;
   chunk.bytes = bytes;
   chunk.memory = &memory;
+  chunk.wants_remainder = end.takes_remainders;
+  chunk.remainder = 0xbad;  // Nobody may rely on it.
   chunk.due = world_.soon(options.chunk_delay);
   memory.use();
   world_.wake(id(), chunk.due);
@@ -98,7 +101,10 @@ PostAnswer SimLink::post(End& end, std::byte* at, std::uint64_t bytes, SimMemory
 PostAnswer SimLink::post_send(const std::byte* from, std::uint64_t bytes, SimMemory& memory) {
   End& end = ends_[kSender];
   const PostAnswer answer = post(end, const_cast<std::byte*>(from), bytes, memory);
-  if (answer == PostAnswer::kPosted) end.at(end.posted - 1).checksum = checksum(from, bytes);
+  if (answer != PostAnswer::kPosted) return answer;
+  Posted& chunk = end.at(end.posted - 1);
+  chunk.checksum = checksum(from, bytes);
+  if (chunk.wants_remainder) chunk.remainder = crc32c_remainder({from, bytes});
   return answer;
 }
 
@@ -119,7 +125,7 @@ TestAnswer SimLink::report(End& end, TestAnswer answer) {
   return answer;
 }
 
-TestAnswer SimLink::test_send() {
+TestAnswer SimLink::test_send(std::uint32_t& remainder) {
   End& end = ends_[kSender];
   note_test(end);
   const bool taken = end.reported < end.finished;
@@ -130,6 +136,7 @@ TestAnswer SimLink::test_send() {
     SLUICE_CHECK(checksum(chunk.at, chunk.bytes) == chunk.checksum,
                  "send {} of {} bytes was changed while posted", end.reported, chunk.bytes);
   }
+  if (taken) remainder = chunk.remainder;
   return report(end, taken ? TestAnswer::kDone : TestAnswer::kFailed);
 }
 
@@ -138,7 +145,7 @@ TestAnswer SimLink::test_recv(Arrival& arrival) {
   note_test(end);
   Posted& chunk = end.at(end.reported);
   if (end.reported < end.finished) {
-    arrival = {chunk.arrived_bytes, chunk.fragments, end.net->pool().bytes()};
+    arrival = {chunk.arrived_bytes, chunk.fragments, end.net->pool().bytes(), chunk.remainder};
     return report(end, TestAnswer::kDone);
   }
   if (!end.failed) return TestAnswer::kPending;
@@ -266,6 +273,7 @@ bool SimLink::arrive(std::span<const std::byte> bytes) {
   } else if (!bytes.empty()) {
     std::memcpy(chunk.at, bytes.data(), bytes.size());
   }
+  if (chunk.wants_remainder) chunk.remainder = crc32c_remainder(bytes);
   chunk.arrived_bytes = bytes.size();
   ++end.finished;
   end.tested = false;

@@ -40,10 +40,12 @@ class SimLink final : public SimActor {
   enum Side : std::uint8_t { kSender, kReceiver };
 
   PostAnswer post_send(const std::byte* from, std::uint64_t bytes, SimMemory& memory);
-  TestAnswer test_send();
+  // Done: fills `remainder`, if it was to be taken.
+  TestAnswer test_send(std::uint32_t& remainder);
   PostAnswer post_recv(std::byte* into, std::uint64_t bytes, SimMemory& memory);
   TestAnswer test_recv(Arrival& arrival);
   void consume();
+  void take_remainders(Side side, bool on) { ends_[side].takes_remainders = on; }
   void abort(Side side);
   // The channel of this side is destroyed.
   void close(Side side);
@@ -61,8 +63,10 @@ class SimLink final : public SimActor {
     std::byte* at = nullptr;  // Only read when sent from.
     std::uint64_t bytes = 0;  // Of a send: its size. Of a receive: room.
     SimMemory* memory = nullptr;
-    std::uint64_t checksum = 0;       // Sends: of the bytes when posted.
-    Nanoseconds due = 0;              // Sends: taken no earlier.
+    std::uint64_t checksum = 0;  // Sends: of the bytes when posted.
+    Nanoseconds due = 0;         // Sends: taken no earlier.
+    bool wants_remainder = false;
+    std::uint32_t remainder = 0;      // Sends: when posted. Receives: when in place.
     std::uint64_t arrived_bytes = 0;  // Receives.
     std::vector<Fragment> fragments;  // Receives.
   };
@@ -83,6 +87,7 @@ class SimLink final : public SimActor {
     bool failed = false;
     bool open = true;
     bool aborted = false;
+    bool takes_remainders = false;
     bool tested = false;   // Since the last chunk that moved, for poll_only.
     bool waiting = false;  // For a test, for poll_only.
 

@@ -18,12 +18,15 @@ class SimSendChannel final : public SendChannel {
   PostAnswer post(const std::byte* from, std::uint64_t bytes, NetMemory& memory) override {
     return link_->post_send(from, bytes, sim_memory(memory));
   }
-  TestAnswer test_oldest() override { return link_->test_send(); }
+  TestAnswer test_oldest() override { return link_->test_send(remainder_); }
+  void take_remainders(bool on) override { link_->take_remainders(SimLink::kSender, on); }
+  [[nodiscard]] std::uint32_t remainder() const override { return remainder_; }
   void abort() override { link_->abort(SimLink::kSender); }
   [[nodiscard]] Status failure() const override { return link_->failure(SimLink::kSender); }
 
  private:
   SimPart part_;
+  std::uint32_t remainder_ = 0;
   std::shared_ptr<SimLink> link_;
 };
 
@@ -37,6 +40,7 @@ class SimRecvChannel final : public RecvChannel {
   }
   TestAnswer test_oldest(Arrival& arrival) override { return link_->test_recv(arrival); }
   void consume_oldest() override { link_->consume(); }
+  void take_remainders(bool on) override { link_->take_remainders(SimLink::kReceiver, on); }
   void abort() override { link_->abort(SimLink::kReceiver); }
   [[nodiscard]] Status failure() const override { return link_->failure(SimLink::kReceiver); }
 

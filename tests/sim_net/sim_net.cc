@@ -23,6 +23,7 @@ SimNet::SimNet(SimWorld& world, SimHost host)
   device.largest_chunk = options.largest_chunk;
   device.most_in_flight = options.most_in_flight;
   device.sent_survives_close = !options.close_loses;
+  device.takes_remainders = options.takes_remainders && options.delivery == Delivery::kInPlace;
   devices_.push_back(device);
 }
 

@@ -29,6 +29,7 @@ struct SimOptions {
   Delivery delivery = Delivery::kInPlace;
   std::uint64_t pool_bytes = 8 << 20;  // Bounce pool of one host; kFragments only.
   std::uint32_t page_bytes = 4096;     // A fragment lies in one page.
+  bool takes_remainders = false;       // kInPlace only.
   Nanoseconds gpu_delay = 0;           // Of SimGpu.
 
   // Making channels.

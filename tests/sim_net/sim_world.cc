@@ -32,6 +32,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.control_delay = static_cast<Nanoseconds>(draw(4) == 0 ? 0 : draw(300'000));
   options.short_io_percent = draw(2) == 0 ? 0 : static_cast<std::uint32_t>(draw(101));
   options.control_buffer_bytes = draw(4) == 0 ? 256 + draw(4096) : 64 << 10;
+  options.takes_remainders = draw(3) > 0;
   return options;
 }
 

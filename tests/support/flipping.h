@@ -93,10 +93,14 @@ class FlippingListener final : public Listener {
 // For Nets that bring chunks in place.
 class FlippingNet final : public Net {
  public:
-  FlippingNet(std::unique_ptr<Net> inner, Flip& flip) : inner_(std::move(inner)), flip_(flip) {}
+  FlippingNet(std::unique_ptr<Net> inner, Flip& flip)
+      : inner_(std::move(inner)), flip_(flip), devices_(inner_->devices()) {
+    // It would have taken them before the bit is turned over.
+    for (Device& device : devices_) device.takes_remainders = false;
+  }
 
   [[nodiscard]] std::string_view name() const override { return inner_->name(); }
-  [[nodiscard]] const std::vector<Device>& devices() const override { return inner_->devices(); }
+  [[nodiscard]] const std::vector<Device>& devices() const override { return devices_; }
   Result<std::unique_ptr<NetMemory>> register_memory(std::span<std::byte> range,
                                                      Memory kind) override {
     return inner_->register_memory(range, kind);
@@ -118,6 +122,7 @@ class FlippingNet final : public Net {
  private:
   std::unique_ptr<Net> inner_;
   Flip& flip_;
+  std::vector<Device> devices_;
 };
 
 class FlippingStream final : public ByteStream {

@@ -56,15 +56,16 @@ PostAnswer ChunkPump::post(std::span<const ChunkPiece> pieces, std::uint64_t byt
                options_.name, pieces.size());
   Chunk chunk;
   chunk.bytes = bytes;
-  chunk.pieces = pieces;
+  chunk.pieces = chunk.whole = pieces;
   return post(chunk);
 }
 
-PostAnswer ChunkPump::post(const Chunk& chunk) {
+PostAnswer ChunkPump::post(Chunk chunk) {
   SLUICE_CHECK(chunk.bytes <= kLargestTcpChunk, "{}: chunk of {} bytes", options_.name,
                chunk.bytes);
   if (ending() || ended_.load(std::memory_order_acquire)) return PostAnswer::kFailed;
   if (in_flight() >= options_.window) return PostAnswer::kBusy;
+  chunk.wants_remainder = takes_remainders_;
   at(posted_) = chunk;
   ++posted_;
   return PostAnswer::kPosted;
@@ -113,6 +114,7 @@ TestAnswer ChunkPump::test_oldest(std::uint64_t& bytes) {
     end();
   }
   bytes = at(oldest).moved;
+  remainder_ = at(oldest).remainder;
   reported_.store(oldest + 1, std::memory_order_relaxed);
   return done && released == Release::kReleased ? TestAnswer::kDone : TestAnswer::kFailed;
 }

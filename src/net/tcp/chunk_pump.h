@@ -64,6 +64,9 @@ class ChunkPump {
 
   // About the oldest posted chunk. Done fills `bytes`.
   TestAnswer test_oldest(std::uint64_t& bytes);
+  // Of the chunks posted from now on, and of the one that was Done last.
+  void take_remainders(bool on) { takes_remainders_ = on; }
+  [[nodiscard]] std::uint32_t remainder() const { return remainder_; }
   void abort();
   [[nodiscard]] Status failure() const;
   [[nodiscard]] std::string diagnosis() const { return describe_socket(stream_->fd()); }
@@ -82,7 +85,7 @@ class ChunkPump {
   [[nodiscard]] bool ending() const { return ending_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool held_too_long();
   void end();
-  PostAnswer post(const Chunk& chunk);
+  PostAnswer post(Chunk chunk);
   void wake_helper();
 
   // Helper.
@@ -106,6 +109,8 @@ class ChunkPump {
   Status own_failure_;          // Found by the engine thread.
   Nanoseconds held_until_ = 0;  // See held_too_long().
   bool aborted_ = false;
+  bool takes_remainders_ = false;
+  std::uint32_t remainder_ = 0;
   std::atomic<bool> ending_{false};
   // Written by the helper, and by the engine thread while it owns the stream:
   alignas(64) std::atomic<std::uint64_t> finished_{0};

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "src/base/bytes.h"
+#include "src/base/crc32c.h"
 
 namespace sluice {
 namespace {
@@ -63,6 +64,20 @@ void move_on(Chunk& chunk, std::uint64_t bytes) {
 
 }  // namespace
 
+void Chunk::take_remainder(std::uint64_t length) {
+  if (!wants_remainder || has_remainder) return;
+  has_remainder = true;
+  if (whole.empty()) {
+    remainder = crc32c_remainder({at, length});
+    return;
+  }
+  for (const ChunkPiece& piece : whole) {
+    const std::uint64_t part = std::min(piece.bytes, length);
+    remainder = crc32c_remainder({piece.at, part}, remainder);
+    length -= part;
+  }
+}
+
 void ChunkStream::shut_down() { ::shutdown(socket_.get(), SHUT_RDWR); }
 
 void SendStream::encode_header(const Chunk& chunk, std::uint32_t flags) {
@@ -73,7 +88,10 @@ void SendStream::encode_header(const Chunk& chunk, std::uint32_t flags) {
 }
 
 Move SendStream::move(Chunk& chunk, Wait wait) {
-  if (header_bytes_ == 0) encode_header(chunk, 0);
+  if (header_bytes_ == 0) {
+    chunk.take_remainder(chunk.bytes);
+    encode_header(chunk, 0);
+  }
   const int flags = MSG_NOSIGNAL | (wait == Wait::kYes ? 0 : MSG_DONTWAIT);
   for (;;) {
     Parts parts;
@@ -105,7 +123,10 @@ Move RecvStream::move(Chunk& chunk, Wait wait) {
     if (header_bytes_ == kHeaderBytes && !checked_) {
       if (check_header(chunk) == Move::kFailed) return Move::kFailed;
     }
-    if (checked_ && chunk.moved == length_) return finish_chunk();
+    if (checked_ && chunk.moved == length_) {
+      chunk.take_remainder(length_);
+      return finish_chunk();
+    }
 
     Parts parts;
     if (checked_) {

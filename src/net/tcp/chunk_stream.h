@@ -35,6 +35,15 @@ struct Chunk {
   // Where it lies, if `at` is nullptr: what is left of it. The first of them has moved in part.
   std::span<const ChunkPiece> pieces = {};
   std::uint64_t piece_moved = 0;
+
+  // Of its bytes where they lie: before the first is sent, when the last is received.
+  bool wants_remainder = false;
+  bool has_remainder = false;
+  std::uint32_t remainder = 0;
+  std::span<const ChunkPiece> whole = {};  // As `pieces` was when nothing had moved.
+
+  // Of its first `length` bytes, once, if it is wanted.
+  void take_remainder(std::uint64_t length);
 };
 
 enum class Move : std::uint8_t {

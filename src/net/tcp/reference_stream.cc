@@ -39,6 +39,7 @@ Move ReferenceStream::move(Chunk& chunk, Wait wait) {
     return SendStream::move(chunk, wait);
   }
 
+  chunk.take_remainder(chunk.bytes);
   // The pages must be kept from the first byte on, also if the rest fails.
   chunk.reference = ++references_;
   if (send_header(chunk) == Move::kFailed) return Move::kFailed;

@@ -95,6 +95,7 @@ TestAnswer TcpRecvChannel::test_oldest(Arrival& arrival) {
   pump_->move_inline();
   arrival = {};
   const TestAnswer answer = pump_->test_oldest(arrival.bytes);
+  arrival.remainder = pump_->remainder();
   if (answer == TestAnswer::kDone) ++unconsumed_;
   return answer;
 }

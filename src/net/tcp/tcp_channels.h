@@ -42,6 +42,8 @@ class TcpSendChannel final : public SendChannel {
   PostAnswer post(const std::byte* from, std::uint64_t bytes, NetMemory& memory) override;
   PostAnswer post_pieces(std::span<const ChunkPiece> pieces) override;
   TestAnswer test_oldest() override;
+  void take_remainders(bool on) override { pump_->take_remainders(on); }
+  [[nodiscard]] std::uint32_t remainder() const override { return pump_->remainder(); }
   void abort() override { pump_->abort(); }
   [[nodiscard]] Status failure() const override { return pump_->failure(); }
   [[nodiscard]] std::string diagnosis() const override { return pump_->diagnosis(); }
@@ -65,6 +67,7 @@ class TcpRecvChannel final : public RecvChannel {
   PostAnswer post_pieces(std::span<const ChunkPiece> pieces) override;
   TestAnswer test_oldest(Arrival& arrival) override;
   void consume_oldest() override;
+  void take_remainders(bool on) override { pump_->take_remainders(on); }
   void abort() override { pump_->abort(); }
   [[nodiscard]] Status failure() const override { return pump_->failure(); }
   [[nodiscard]] std::string diagnosis() const override { return pump_->diagnosis(); }

@@ -26,6 +26,7 @@ Device tcp_device(const std::string& interface, std::uint32_t window) {
   device.largest_chunk = kLargestTcpChunk;
   device.most_in_flight = window;
   device.most_pieces = kMostTcpPieces;
+  device.takes_remainders = true;
   if (interface.empty()) return device;
   const std::string root = "/sys/class/net/" + interface;
   char resolved[PATH_MAX];
