@@ -1,6 +1,6 @@
 // The sums by which a transfer is checked end to end: the CRC32C remainder of each chunk where it
 // lies at this end, at the sender when it is posted, at the receiver when it is in place. The host
-// sums what it reaches, the Gpu what is its own. One thread.
+// sums what it reaches, unless the Net does it, the Gpu what is its own. One thread.
 #pragma once
 
 #include <cstdint>

@@ -236,6 +236,9 @@ TEST(Fairness, AnUrgentOneFindsThePlaceThatIsKept) {
     const std::size_t before = reader.done.size();
     ASSERT_TRUE(drive({&pair.b, &reader, &other}, [&] { return reader.finished(*fast); }));
     EXPECT_LE(reader.done.size() - 1 - before, 2u) << static_cast<int>(does);
+    ASSERT_TRUE(drive({&pair.b, &reader, &other}, [&] {
+      return reader.done.size() == 15 && other.done.size() >= other.asked;
+    }));
   }
 }
 
