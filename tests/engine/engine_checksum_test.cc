@@ -44,10 +44,10 @@ std::unique_ptr<Engine> make_flipping_engine(const Options& options, Flip& chunk
 // Nothing is turned over until a test says so.
 struct Checked {
   explicit Checked(const Options& a, const Options& b, Memory kind = Memory::kHost)
-      : pair(make_flipping_engine(a, a_chunks, a_frames),
-             make_flipping_engine(b, b_chunks, b_frames)),
-        at_a(random_bytes(kBytes, 1)),
+      : at_a(random_bytes(kBytes, 1)),
         at_b(random_bytes(kBytes, 2)),
+        pair(make_flipping_engine(a, a_chunks, a_frames),
+             make_flipping_engine(b, b_chunks, b_frames)),
         a_region(pair.a.add(at_a, kind)),
         b_region(pair.b.add(at_b, kind)) {
     const auto exported = pair.b.engine->export_region(b_region, Access::kReadWrite);
@@ -94,8 +94,8 @@ struct Checked {
   }
 
   Flip a_chunks, a_frames, b_chunks, b_frames;
-  Pair pair;
   std::vector<std::byte> at_a, at_b;
+  Pair pair;
   RegionId a_region, b_region;
   RemoteRegionId imported{};
 };

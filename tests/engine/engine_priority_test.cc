@@ -179,6 +179,7 @@ struct Reader : Host {
     from = engine->import_region(peer, *exported).take();
     into = add(memory);
   }
+  ~Reader() { engine.reset(); }  // Before its memory.
   void keep_asked(std::size_t most) {
     for (; asked < done.size() + most; ++asked) {
       EXPECT_TRUE(engine

@@ -20,6 +20,11 @@ struct OneSidedPair : Pair {
     remote_region = b.add(remote);
     imported = import(Access::kReadWrite);
   }
+  // The engines first: what is in flight has the memory until then.
+  ~OneSidedPair() {
+    a.engine.reset();
+    b.engine.reset();
+  }
   RemoteRegionId import(Access access) {
     const auto exported = b.engine->export_region(remote_region, access);
     EXPECT_TRUE(exported.ok());
