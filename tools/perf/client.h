@@ -53,7 +53,7 @@ class Client {
   Result<PhaseOutcome> measure_phase(Phase phase, std::uint64_t size, const Plan& plan);
   Result<RunOutcome> run(const Run& run, bool together);
   Result<RunOutcome> run_agreed(const Run& run, bool together);
-  Result<RunOutcome> run_one_sided(const Run& run, const std::string& exported, bool together);
+  Result<RunOutcome> run_one_sided(const Run& run, const Ready& ready, bool together);
   Result<std::uint64_t> meet(std::uint64_t value);
   // The failure, with the server's name.
   [[nodiscard]] Status about_server(const Status& status) const;

@@ -181,6 +181,9 @@ TEST(PerfServer, WritesAndReadsAreMeasured) {
       EXPECT_EQ(row->blocks, blocks.count);
       EXPECT_EQ(row->block_bytes * row->blocks, size);
       EXPECT_EQ(row->layout, to_string(blocks.order));
+      // All of them, of both phases and of the runs before.
+      EXPECT_GE(row->verified_messages, 2 * plan.iterations + 2);
+      EXPECT_GT(row->p50_us, 0);
       EXPECT_GT(row->post_us, 0);
       client->reset();
       EXPECT_THAT(server.line(), HasSubstr("done"));
