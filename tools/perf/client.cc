@@ -305,7 +305,7 @@ Result<Client::RunOutcome> Client::run_agreed(const Run& run, bool together) {
 
 Result<Client::RunOutcome> Client::run_one_sided(const Run& run, const Ready& ready,
                                                  bool together) {
-  OneSidedRun one_sided(*hub_, *link_, *room_, run, blocks_);
+  OneSidedRun one_sided(*hub_, *link_, *room_, run, blocks_, ready.slots);
   Status status = one_sided.prepare(ready.region);
   if (!status.ok()) return status;
   if (together) {

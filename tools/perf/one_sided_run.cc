@@ -49,7 +49,7 @@ std::string from_hex(std::string_view text) {
 }
 
 OneSidedRun::OneSidedRun(Hub& hub, Link& link, const Room& room, const Run& run,
-                         const Blocks& blocks)
+                         const Blocks& blocks, std::uint64_t slots_there)
     : hub_(hub),
       link_(link),
       region_(room.region()),
@@ -60,7 +60,7 @@ OneSidedRun::OneSidedRun(Hub& hub, Link& link, const Room& room, const Run& run,
       there_(blocks.places(1)),
       first_(room.layout().first),
       stride_(room.layout().stride),
-      slots_(room.layout().slots),
+      slots_(slots_there == 0 ? room.layout().slots : std::min(room.layout().slots, slots_there)),
       depth_(static_cast<std::size_t>(
           run.phase == Phase::kLatency
               ? 1

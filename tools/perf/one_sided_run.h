@@ -23,8 +23,10 @@ namespace sluice::perf {
 
 class OneSidedRun {
  public:
-  // Everything must outlive this; the room fits the run.
-  OneSidedRun(Hub& hub, Link& link, const Room& room, const Run& run, const Blocks& blocks);
+  // Everything must outlive this; the room fits the run. `slots_there`: of the server's room, which
+  // may have fewer than this end's; 0: it does not say.
+  OneSidedRun(Hub& hub, Link& link, const Room& room, const Run& run, const Blocks& blocks,
+              std::uint64_t slots_there);
   ~OneSidedRun();
   OneSidedRun(const OneSidedRun&) = delete;
   OneSidedRun& operator=(const OneSidedRun&) = delete;

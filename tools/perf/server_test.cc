@@ -191,6 +191,24 @@ TEST(PerfServer, WritesAndReadsAreMeasured) {
   }
 }
 
+TEST(PerfServer, WritesAndReadsFitTheEndWithLessMemory) {
+  RunningServer server(kMostMemory);  // One slot, where the client has two.
+  for (const Op op : {Op::kWrite, Op::kRead}) {
+    Plan plan = quick_plan();
+    plan.op = op;
+    plan.iterations = 3;
+    expect_measures(server, plan, 60u << 20);
+  }
+  Plan plan = quick_plan();
+  plan.op = Op::kWrite;
+  plan.beside = 170u << 20;
+  auto client = connect_client(server);
+  ASSERT_TRUE(client.ok()) << client.status().message();
+  const auto row = (*client)->measure(8, plan, [](Phase) {});
+  ASSERT_FALSE(row.ok());
+  EXPECT_THAT(std::string(row.status().message()), HasSubstr("178257920 bytes beside them"));
+}
+
 TEST(PerfServer, MeasuresEverySizeBothWays) {
   RunningServer server;
   for (const bool both : {false, true}) {
