@@ -79,6 +79,8 @@ int run_client(const ClientState& state) {
   const auto places = choose_engines(state.options.engines);
   if (!places.ok()) return usage(places.status());
   if (!state.host.empty()) {
+    const Status ports = check_ports(in_force->perf().perf_port, places->size());
+    if (!ports.ok()) return usage(ports);
     const auto targets = make_targets(state.host, *in_force, places->size());
     if (!targets.ok()) return exit_status(targets.status());
     return orchestrate_client(*targets, *in_force, state.options, *places, state.drive);

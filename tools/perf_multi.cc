@@ -150,6 +150,8 @@ int run_server(const State& state) {
   if (!in_force.ok()) return usage(in_force.status());
   const auto places = choose_engines(state.options.engines);
   if (!places.ok()) return usage(places.status());
+  const Status ports = check_ports(in_force->perf().perf_port, places->size());
+  if (!ports.ok()) return usage(ports);
   ChildMembers servers(nullptr);
   for (std::size_t i = 0; i < places->size(); ++i) {
     const std::uint64_t port = in_force->perf().perf_port + i;
@@ -199,6 +201,8 @@ int run_client(const State& state) {
   if (!places.ok()) return usage(places.status());
   std::string server = "servers of its own on loopback";
   if (!state.host.empty()) {
+    const Status ports = check_ports(in_force->perf().perf_port, places->size());
+    if (!ports.ok()) return usage(ports);
     const auto targets = make_targets(state.host, *in_force, places->size());
     if (!targets.ok()) return exit_status(targets.status());
     server = targets->front().name;

@@ -88,6 +88,15 @@ class Local(CliTest):
             with self.subTest(arguments=arguments):
                 self.assert_fails(self.sluice("orchestrate", "local", *arguments), 2, part)
 
+    def test_ports_end_at_65535(self):
+        for command in (["orchestrate", "server"], ["perf", "multi", "server"],
+                        ["orchestrate", "client", "127.0.0.1"],
+                        ["perf", "multi", "client", "127.0.0.1"]):
+            with self.subTest(command=command):
+                result = self.sluice(*command, "--port", "65534", "--engines", "3")
+                self.assert_fails(result, 2, "--port 65534: 3 engines")
+                self.assertEqual(result.stdout, "")
+
 
 class Apart(CliTest):
     def start_orchestrator(self, *options, **changes):
