@@ -121,7 +121,8 @@ class ChildMembers final : public Members {
     int status = 0;
     if (::waitpid(child.pid, &status, WNOHANG) != child.pid) return;
     child.ended = true;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
+    // A client is done; a server is not, until this process is asked to stop.
+    if (ensemble_ != nullptr && WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
     if (ensemble_ != nullptr) ensemble_->give_up();
     // What it was it has said itself, on the same stderr.
     const std::string how = WIFEXITED(status)

@@ -127,6 +127,21 @@ class Apart(CliTest):
                                       "--engines", "3", *QUICK))
         self.stop(server)
 
+    def test_a_server_process_that_ends_ends_all(self):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            server = self.start(harness.SLUICE, "perf", "multi", "server", "--listen-host",
+                                "127.0.0.1", "--port", str(free_ports(2)), "--engines", "2")
+            for _ in range(2):
+                self.assertIn("sluice perf server", server.stdout.readline())
+            with open(f"/proc/{server.pid}/task/{server.pid}/children", encoding="ascii") as file:
+                children = file.read().split()
+            os.kill(int(children[1]), number)
+            _, err = server.communicate(timeout=harness.LIMIT_S)
+            self.assertEqual(server.returncode, 1, err)
+            self.assertIn("the process of host1 ", err)
+            for child in children:
+                self.assertFalse(os.path.exists(f"/proc/{child}"), "none is left behind")
+
     def test_more_engines_than_the_server_has(self):
         server, port = self.start_orchestrator()
         result = self.sluice("orchestrate", "client", "127.0.0.1", "--port", port, "--engines", "4",
