@@ -42,8 +42,9 @@ std::vector<std::string> arguments_for(std::vector<std::string> first, const InF
   if (in_force.options().name.empty()) {
     arguments.insert(arguments.end(), {"--set", "name=" + place.name});
   }
-  if (in_force.options().net != "tcp" && in_force.options().device.empty()) {
-    arguments.insert(arguments.end(), {"--set", "device=" + place.nic});
+  const std::string device = device_at(in_force.options(), place);
+  if (in_force.options().device.empty() && !device.empty()) {
+    arguments.insert(arguments.end(), {"--set", "device=" + device});
   }
   if (place.gpu >= 0) arguments.insert(arguments.end(), {"--gpu", std::to_string(place.gpu)});
   if (!place.cores.empty()) arguments.insert(arguments.end(), {"--cores", place.cores});

@@ -58,7 +58,8 @@ constexpr Row<Options> kRows[] = {
      &Options::net},
     {{"device", "SLUICE_DEVICE", "", "", 0, 0, "",
       "The Device of the Net by name, where a plugin drives several NICs and this engine is to use "
-      "one that is not the first; empty is the first."},
+      "one that is not the first; empty is the first, NAME? that of the name or else the only "
+      "one."},
      &Options::device},
     {{"channels", "SLUICE_CHANNELS", "UCCL_TCPX_NUM_CHANNELS", "", 0, 64, "",
       "Channels per peer and direction: more use more cores and, on a fast NIC, more of its "
