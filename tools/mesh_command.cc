@@ -133,7 +133,9 @@ void add_options(CLI::App& app, State& state) {
                  "says it")
       ->type_name("N")
       ->check(CLI::Range(0, static_cast<int>(mesh::kMostHosts) - 1));
-  app.add_option("--port", state.port, "Where rank 0 is found (20100)")->type_name("PORT");
+  app.add_option("--port", state.port, "Where rank 0 is found (20100)")
+      ->type_name("PORT")
+      ->check(CLI::Range(1, 65535));
   app.add_option("--join-timeout", state.join_timeout_s,
                  "How long rank 0 waits for all hosts, and they for it (120 s)")
       ->type_name("SECONDS")

@@ -22,6 +22,7 @@ int run(const State& state) {
   if (!in_force.ok()) return usage(in_force.status());
   const auto plan = plan_of(*in_force, state.options);
   if (!plan.ok()) return usage(plan.status());
+  if (const Status end = prepare_end(state.options.end); !end.ok()) return usage(end);
   const Result<Target> target = make_target(state.host, *in_force);
   if (!target.ok()) return exit_status(target.status());
   return measure_and_report(*target, *in_force, state.options);

@@ -38,10 +38,16 @@ perf::Threading threading_of(const EndOptions& options) {
   return options.progress_thread ? perf::Threading::kProgressThread : perf::Threading::kCaller;
 }
 
-Memory memory_of(const EndOptions& options) {
-  const perf::MemoryChoice choice = perf::choose_memory(options.gpu);
-  if (!choice.notice.empty()) std::fprintf(stderr, "%s\n", choice.notice.c_str());
-  return choice.kind;
+Result<Memory> memory_of(const EndOptions& options) {
+  const Result<Memory> memory = perf::choose_memory(options.gpu);
+  if (memory.ok() || !options.host_instead) return memory;
+  complain(fmt::format("{}; measuring host memory", memory.status().message()));
+  return Memory::kHost;
+}
+
+Status prepare_end(const EndOptions& options) {
+  if (Status status = run_on_cores(options.cores); !status.ok()) return status;
+  return options.host_instead ? Status() : memory_of(options).status();
 }
 
 Options engine_options(const InForce& in_force, const EndOptions& options, Memory memory) {
@@ -119,7 +125,6 @@ Status measure(const Target& target, const InForce& in_force, const MeasureOptio
                bool with_header, std::vector<perf::ResultRow>& rows) {
   const Result<perf::Plan> plan = plan_of(in_force, options);
   if (!plan.ok()) return plan.status();
-  if (Status status = run_on_cores(options.end.cores); !status.ok()) return status;
   std::unique_ptr<perf::Ensemble> ensemble;
   if (options.ensemble_fd >= 0) {
     auto joined = perf::Ensemble::join(options.ensemble_fd);
@@ -128,7 +133,9 @@ Status measure(const Target& target, const InForce& in_force, const MeasureOptio
     ensemble = joined.take();
   }
   const bool alone = ensemble == nullptr;  // Otherwise the parent shows what was measured.
-  const Memory memory = memory_of(options.end);
+  const Result<Memory> found = memory_of(options.end);
+  if (!found.ok()) return found.status();
+  const Memory memory = *found;
   perf::ProgressBar bar(2 * plan->sizes.size(), alone && perf::stderr_is_terminal());
   auto client = perf::Client::connect({.engine = engine_options(in_force, options.end, memory),
                                        .threading = threading_of(options.end),

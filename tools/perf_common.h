@@ -19,14 +19,17 @@ namespace sluice::tools {
 
 // Of both ends.
 struct EndOptions {
-  int gpu = -1;  // -1: not asked for.
+  int gpu = -1;               // -1: not asked for.
+  bool host_instead = false;  // Where there is no such GPU, take host memory and say so.
   bool progress_thread = false;
   std::string cores{};  // As the kernel lists them; "" is anywhere.
 };
 void add_end_options(CLI::App& app, SettingOptions& settings, EndOptions& options);
 [[nodiscard]] perf::Threading threading_of(const EndOptions& options);
-// The memory to measure; says on stderr when it is not what was asked.
-[[nodiscard]] Memory memory_of(const EndOptions& options);
+// The memory to measure. kUnavailable: its GPU is not here.
+[[nodiscard]] Result<Memory> memory_of(const EndOptions& options);
+// Moves to the cores that were asked for. Not OK: there is no such core or GPU.
+Status prepare_end(const EndOptions& options);
 // The engine's settings for it.
 [[nodiscard]] Options engine_options(const InForce& in_force, const EndOptions& options,
                                      Memory memory);

@@ -24,6 +24,9 @@ int run(const State& state) {
   if (!plan.ok()) return usage(plan.status());
   EndOptions server_end = state.options.end;
   if (state.server_gpu >= 0) server_end.gpu = state.server_gpu;
+  for (const EndOptions& end : {state.options.end, server_end}) {
+    if (const Status status = prepare_end(end); !status.ok()) return usage(status);
+  }
   const auto server = ChildServer::start(*in_force, server_end);
   if (!server.ok()) return exit_status(server.status());
   return measure_and_report({(*server)->address(), "a server of its own on loopback"}, *in_force,

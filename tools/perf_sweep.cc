@@ -81,6 +81,7 @@ int run(const State& state) {
   if (!status.ok()) return usage(status);
   const auto plan = plan_of(*in_force, state.options);
   if (!plan.ok()) return usage(plan.status());
+  if (const Status end = prepare_end(state.options.end); !end.ok()) return usage(end);
   const Result<std::vector<std::uint32_t>> channels = parse_channels(state.channels);
   if (!channels.ok()) return usage(channels.status().with_context("--channels"));
   if (state.plot != kNoPlot) {

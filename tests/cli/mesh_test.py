@@ -149,6 +149,8 @@ class Loopback(MeshTest):
                 (["--hosts", "hosts", "--rank", "2"], "--rank: rank 2 of 2 hosts", {}),
                 (["--hosts", "hosts"], "3 processes were started for 2 hosts",
                  {"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}),
+                (["--rank", "0", "--hosts", "hosts", "--port", "0"], "1 to 65535", {}),
+                (["--rank", "0", "--hosts", "hosts", "--port", "99999"], "1 to 65535", {}),
                 (["--rank", "0"], "--hosts is required", {})]:
             with self.subTest(arguments=arguments):
                 self.assert_fails(self.sluice("mesh", *arguments, **changes), 2, part)

@@ -72,11 +72,14 @@ class Local(CliTest):
                                               "--size", "300001", "--iterations", "5",
                                               "--phase-ms", "10"))
 
-    def test_a_list_of_gpus_that_are_not_here(self):
-        result = self.sluice("orchestrate", "local", "--gpus", "0,5", *QUICK)
-        self.assert_works(result)
-        self.assertIn("no CUDA device here; measuring host memory", result.stderr)
-        self.assertEqual(len(engine_rows(result.stdout)), 2 * 3)
+    def test_gpus_that_are_not_here(self):
+        for gpus in ("0,500", "all", "zz", "500"):
+            with self.subTest(gpus=gpus):
+                if gpus == "all" and os.path.exists("/dev/nvidia0"):
+                    continue
+                result = self.sluice("orchestrate", "local", "--gpus", gpus, *QUICK)
+                self.assert_fails(result, 2, "gpus")
+                self.assertEqual(result.stdout, "")
 
     def test_wrong_command_lines(self):
         for arguments, part in [(["--engines", "0"], "--engines"),
@@ -84,6 +87,7 @@ class Local(CliTest):
                                 (["--channels", "0"], "legal are 1 to 64"),
                                 (["--threads", "two"], "--threads"),
                                 (["--blocks", "2"], "blocks are for --op write"),
+                                (["--engines", "2", "--map", "x"], "--map x"),
                                 (["--engines", "2", "--gpus", "0"], "--gpus")]:
             with self.subTest(arguments=arguments):
                 self.assert_fails(self.sluice("orchestrate", "local", *arguments), 2, part)

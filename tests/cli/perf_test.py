@@ -111,10 +111,10 @@ class Local(CliTest):
         self.assertIn("the server on loopback did not start", result.stderr)
 
     def test_gpu_that_is_not_there(self):
-        result = self.sluice("perf", "local", "--gpu", "5", "--json", "out.json", *QUICK)
-        self.assert_works(result)
-        self.assertEqual(result.stderr, "gpu 5: no CUDA device here; measuring host memory\n")
-        self.assertEqual(self.read_json("out.json")["results"][0]["memory"], "host")
+        for command in (["local"], ["local", "--server-gpu", "500"], ["server"], ["sweep"],
+                        ["client", "127.0.0.1"]):
+            gpu = [] if "--server-gpu" in command else ["--gpu", "500"]
+            self.assert_fails(self.sluice("perf", *command, *gpu), 2, "gpu 500")
 
     def test_json_that_cannot_be_written(self):
         self.assert_fails(self.sluice("perf", "local", "--json", "no/such/folder.json", *QUICK), 1,

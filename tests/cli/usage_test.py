@@ -40,6 +40,7 @@ class Usage(CliTest):
                 (["--iterations", "1e9"], "legal are 0 to 1000000000"),
                 (["--verify", "some"], "legal are first, all, none"),
                 (["--gpu", "-2"], "0 to 1023"),
+                (["--cores", "x"], "x"),
                 (["--peer-timeout-ms", "1"], "legal are 10 to 3600000 ms"),
                 (["--set", "log_level=loud"], "legal are error, warning, info, debug, trace"),
         ]:
