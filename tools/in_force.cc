@@ -45,6 +45,12 @@ Status InForce::prefer(std::string_view name, std::string_view value, std::strin
   return set(name, value, std::move(source));
 }
 
+bool InForce::on_command_line(std::string_view name) const {
+  return std::any_of(sources_.begin(), sources_.end(), [&](const auto& entry) {
+    return entry.first == name && entry.second.starts_with("--");
+  });
+}
+
 template <typename Owner>
 std::vector<SettingInForce> InForce::list(std::span<const Setting> table,
                                           const Owner& owner) const {

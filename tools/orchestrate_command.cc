@@ -19,9 +19,10 @@ struct ServerState {
 };
 
 int run_server(const ServerState& state) {
-  const Result<InForce> in_force = settings_in_force(state.settings);
+  const bool is_child = state.options.announce_fd >= 0;
+  const Result<InForce> in_force = settings_in_force(state.settings, is_child);
   if (!in_force.ok()) return usage(in_force.status());
-  if (state.options.announce_fd >= 0) end_with_parent();
+  if (is_child) end_with_parent();
   const auto places = choose_engines(state.engines);
   if (!places.ok()) return usage(places.status());
   return orchestrate_server(*in_force, *places, state.options);

@@ -1,8 +1,10 @@
 #include "tools/perf_common.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <utility>
 
@@ -56,16 +58,30 @@ Options engine_options(const InForce& in_force, const EndOptions& options, Memor
   return engine;
 }
 
-Result<InForce> settings_in_force(const SettingOptions& settings) {
+namespace {
+
+// Recordings are written when something goes wrong, or at the end: too late to find out.
+Status check_recorder_dir(const std::string& folder) {
+  if (folder.empty() || ::access((folder + "/.").c_str(), W_OK | X_OK) == 0) return {};
+  return Status::from_errno(errno, fmt::format("recorder_dir: cannot write into {}", folder));
+}
+
+}  // namespace
+
+Result<InForce> settings_in_force(const SettingOptions& settings, bool is_child) {
   Result<InForce> in_force = InForce::from_environment();
   if (!in_force.ok()) return in_force.status();
   if (Status status = settings.apply(*in_force); !status.ok()) return status;
+  if (Status status = check_recorder_dir(in_force->options().recorder_dir); !status.ok()) {
+    return status;
+  }
+  if (is_child) return in_force;
   for (const std::string& line : unknown_environment()) complain(line);
   return in_force;
 }
 
-Result<InForce> measuring_settings(const SettingOptions& settings) {
-  Result<InForce> in_force = settings_in_force(settings);
+Result<InForce> measuring_settings(const SettingOptions& settings, bool is_child) {
+  Result<InForce> in_force = settings_in_force(settings, is_child);
   if (!in_force.ok()) return in_force;
   if (Status status = prefer_client_settings(*in_force); !status.ok()) return status;
   return in_force;
@@ -79,14 +95,21 @@ Result<perf::Plan> plan_of(const InForce& in_force, const MeasureOptions& option
   Result<perf::Plan> plan = perf::make_plan(in_force.perf(), options.both_directions);
   if (!plan.ok()) return plan;
   const bool blocks = options.blocks.count > 1 || options.blocks.bytes > 0;
+  const bool in_order = options.blocks.order == perf::BlockOrder::kContiguous;
   const auto wrong = [](const char* why) { return Status(StatusCode::kInvalidArgument, why); };
   if (options.op == perf::Op::kSend) {
     if (options.beside > 0) return wrong("--beside is for --op write and --op read");
     if (options.urgent) return wrong("--priority urgent is for --op write and --op read");
+    if (!in_order) return wrong("--layout is for --op write and --op read");
     return blocks ? wrong("blocks are for --op write and --op read") : plan;
   }
   if (options.both_directions) return wrong("--both-directions is for messages");
   if (blocks && options.blocks.bytes == 0) return wrong("--blocks needs a --block-size");
+  if (!blocks && !in_order) return wrong("--layout is of --blocks, and none are asked for");
+  // A child is told all settings by its parent.
+  if (blocks && options.ensemble_fd < 0 && in_force.on_command_line("perf_size")) {
+    return wrong("--size contradicts --blocks and --block-size, which make up the size");
+  }
   if (blocks && options.blocks.span() > perf::kLargestMessage) {
     return wrong("so many blocks of that size are more than 8 GiB");
   }

@@ -53,11 +53,12 @@ void add_plan_options(CLI::App& app, SettingOptions& settings, MeasureOptions& o
 void add_op_options(CLI::App& app, MeasureOptions& options);
 void add_measure_options(CLI::App& app, SettingOptions& settings, MeasureOptions& options);
 
-// The settings in force with what the command line set, and complaints about the environment.
-Result<InForce> settings_in_force(const SettingOptions& settings);
+// The settings in force with what the command line set, and complaints about the environment,
+// unless this is a child: its parent has them. Not OK as well: recordings could not be kept.
+Result<InForce> settings_in_force(const SettingOptions& settings, bool is_child = false);
 // The same for a client: what goes wrong is told in its last sentence, so that only errors are
 // logged unless the user wants more.
-Result<InForce> measuring_settings(const SettingOptions& settings);
+Result<InForce> measuring_settings(const SettingOptions& settings, bool is_child = false);
 Status prefer_client_settings(InForce& in_force);
 
 // What the settings and the command line ask for. kInvalidArgument says what does not fit.

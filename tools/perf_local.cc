@@ -18,7 +18,8 @@ struct State {
 };
 
 int run(const State& state) {
-  const Result<InForce> in_force = measuring_settings(state.settings);
+  const Result<InForce> in_force =
+      measuring_settings(state.settings, state.options.ensemble_fd >= 0);
   if (!in_force.ok()) return usage(in_force.status());
   const auto plan = plan_of(*in_force, state.options);
   if (!plan.ok()) return usage(plan.status());

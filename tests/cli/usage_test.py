@@ -71,6 +71,24 @@ class Usage(CliTest):
         self.assert_works(result)
         self.assertEqual(result.stderr, "sluice: environment SLUICE_CHANELS is not a setting, the "
                                         "nearest is SLUICE_CHANNELS\n")
+        for command in (["perf"], ["perf", "multi"], ["orchestrate"]):
+            engines = [] if command == ["perf"] else ["--engines", "2"]
+            result = self.sluice(*command, "local", *engines, "--size", "8", "--phase-ms", "10",
+                                 SLUICE_CHANELS="2")
+            self.assert_works(result)
+            self.assertEqual(result.stderr.count("SLUICE_CHANELS"), 1, result.stderr)
+
+    def test_options_that_go_not_together(self):
+        write = ["--op", "write"]
+        blocks = [*write, "--blocks", "2", "--block-size", "8"]
+        for options, part in [(["--layout", "random"], "--layout is for --op write"),
+                              ([*write, "--layout", "random"], "--layout is of --blocks"),
+                              ([*blocks, "--size", "8"], "--size contradicts --blocks"),
+                              (["--recorder-dir", "nonexistent"],
+                               "recorder_dir: cannot write into nonexistent")]:
+            self.refuse(["perf", "local", *options], part)
+            self.refuse(["perf", "multi", "local", "--engines", "2", *options], part)
+            self.refuse(["orchestrate", "local", "--engines", "2", *options], part)
 
 
 class Settings(CliTest):
