@@ -93,6 +93,14 @@ int usage(const Status& status) {
   return kUsage;
 }
 
+CLI::Option* add_file_option(CLI::App& app, const std::string& flag, std::string& path,
+                             const std::string& description) {
+  const auto check = [](const std::string& given) {
+    return given.empty() ? std::string("the name of a file is expected") : std::string();
+  };
+  return app.add_option(flag, path, description)->type_name("FILE")->check(check);
+}
+
 void SettingOptions::add(const std::string& flags, std::string_view name) {
   const Setting& setting = *find_setting(name);
   const std::string source = flags.substr(0, flags.find(','));

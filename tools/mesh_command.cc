@@ -102,6 +102,10 @@ int run(const State& state) {
   const auto places = choose_engines(state.engines);
   if (!places.ok()) return usage(places.status());
   const bool leads = *rank == 0;
+  for (const std::string& file : {state.json, state.plot}) {
+    if (!leads) break;
+    if (Status status = perf::check_writable(file); !status.ok()) return usage(status);
+  }
   if (leads && !state.plot.empty()) {
     if (Status status = perf::find_gnuplot(); !status.ok()) return exit_status(status);
   }
@@ -143,11 +147,9 @@ void add_options(CLI::App& app, State& state) {
   app.add_option("--limit", state.limit_s, "How long one measurement may take (60 s)")
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 86'400));
-  app.add_option("--json", state.json, "Write the matrix to this file, on rank 0")
-      ->type_name("FILE");
-  app.add_option("--plot", state.plot,
-                 "Draw the matrix as a heat map into this SVG, on rank 0, with gnuplot")
-      ->type_name("FILE");
+  add_file_option(app, "--json", state.json, "Write the matrix to this file, on rank 0");
+  add_file_option(app, "--plot", state.plot,
+                  "Draw the matrix as a heat map into this SVG, on rank 0, with gnuplot");
 }
 
 }  // namespace

@@ -77,6 +77,8 @@ std::vector<std::string> server_command(const ClientState& state,
 int run_client(const ClientState& state) {
   const Result<InForce> in_force = measuring_settings(state.settings);
   if (!in_force.ok()) return usage(in_force.status());
+  const Status possible = check_many(*in_force, state.options);
+  if (!possible.ok()) return usage(possible);
   const auto places = choose_engines(state.options.engines);
   if (!places.ok()) return usage(places.status());
   if (!state.host.empty()) {

@@ -5,6 +5,7 @@
 #include "tools/child_server.h"
 #include "tools/commands.h"
 #include "tools/perf/plan.h"
+#include "tools/perf/report.h"
 #include "tools/perf_common.h"
 
 namespace sluice::tools {
@@ -23,6 +24,7 @@ int run(const State& state) {
   if (!in_force.ok()) return usage(in_force.status());
   const auto plan = plan_of(*in_force, state.options);
   if (!plan.ok()) return usage(plan.status());
+  if (const Status file = perf::check_writable(state.options.json); !file.ok()) return usage(file);
   EndOptions server_end = state.options.end;
   if (state.server_gpu >= 0) server_end.gpu = state.server_gpu;
   for (const EndOptions& end : {state.options.end, server_end}) {

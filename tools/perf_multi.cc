@@ -199,6 +199,8 @@ Result<std::unique_ptr<Members>> start_clients(const State& state,
 int run_client(const State& state) {
   const Result<InForce> in_force = measuring_settings(state.settings);
   if (!in_force.ok()) return usage(in_force.status());
+  const Status possible = check_many(*in_force, state.options);
+  if (!possible.ok()) return usage(possible);
   const auto places = choose_engines(state.options.engines);
   if (!places.ok()) return usage(places.status());
   std::string server = "servers of its own on loopback";

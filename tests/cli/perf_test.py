@@ -117,8 +117,19 @@ class Local(CliTest):
             self.assert_fails(self.sluice("perf", *command, *gpu), 2, "gpu 500")
 
     def test_json_that_cannot_be_written(self):
-        self.assert_fails(self.sluice("perf", "local", "--json", "no/such/folder.json", *QUICK), 1,
-                          "no/such/folder.json", "No such file")
+        engines = ["--engines", "2"]
+        for command in (["perf", "local"], ["perf", "client", "127.0.0.1"], ["perf", "sweep"],
+                        ["perf", "multi", "local", *engines], ["orchestrate", "local", *engines]):
+            with self.subTest(command=command):
+                for name, why in (("no/such/folder.json", "No such file"), (".", "directory")):
+                    result = self.sluice(*command, "--json", name, *QUICK)
+                    self.assert_fails(result, 2, "cannot write " + name, why)
+                    self.assertEqual(result.stdout, "", "nothing is measured before")
+                self.assert_fails(self.sluice(*command, "--json", "", *QUICK), 2, "--json")
+                if command[:2] != ["perf", "local"] and "client" not in command:
+                    self.assert_fails(self.sluice(*command, "--plot", "no/such.svg", *QUICK), 2,
+                                      "cannot write no/such.svg")
+        self.assertEqual(os.listdir(self.folder), [])
 
     def test_iteration_0_is_logged(self):
         result = self.sluice("perf", "local", "--log-level", "info", *QUICK)
@@ -230,7 +241,7 @@ class Recorded(CliTest):
         self.assert_fails(self.sluice("report", kept[1], "cut"), 1, "cut: not a recording")
         self.assert_fails(self.sluice("report", "none"), 1, "none", "No such file")
         self.assert_fails(self.sluice("report"), 2, "files")
-        self.assert_fails(self.sluice("report", kept[0], "--trace", "no/such"), 1, "no/such")
+        self.assert_fails(self.sluice("report", kept[0], "--trace", "no/such"), 2, "no/such")
 
 
 if __name__ == "__main__":

@@ -94,6 +94,9 @@ class ProbeTest(harness.CliTest):
         self.assertEqual(result.returncode, 2)
         self.assertIn("no-such-plugin.so", result.stderr)
         self.assertIsNone(report)
+        result = self.sluice("probe", os.path.join(PLUGINS, "libnccl-net-standin-v8.so"), "--json",
+                             "no/such")
+        self.assert_fails(result, 2, "cannot write no/such")
         result, _ = self.probe("libnccl-net-standin-v8.so", "--case", "nonsense")
         self.assertEqual(result.returncode, 2)
         self.assertIn("there are properties", result.stderr)
