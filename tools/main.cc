@@ -11,7 +11,8 @@ namespace {
 constexpr char kPerf[] =
     "Measures sending messages between two processes. For each size, two phases: bandwidth "
     "(--depth messages outstanding, receives posted ahead) and latency (one message there and back "
-    "at a time; half of the round trip is told). CPU is the time of both ends in the bandwidth "
+    "at a time; half of the round trip is told, of a write or read all of it). CPU is the time of "
+    "both ends in the bandwidth "
     "phase. GB are 1e9 bytes.";
 
 }  // namespace

@@ -30,10 +30,11 @@ std::string headline(std::string_view command, const Target& target, const InFor
   const Options& options = in_force.options();
   return fmt::format(
       "sluice {}: to {} over {}, {} memory, {}, chunk {}, window {}\n"
-      "GB are 1e9 bytes, latency is half of a round trip, CPU that of both ends\n",
+      "GB are 1e9 bytes, latency is {}, CPU that of both ends\n",
       command, target.name, options.net, memory,
       plan.both_directions ? "both directions at once" : "one direction",
-      format_bytes(options.chunk_bytes), options.window);
+      format_bytes(options.chunk_bytes), options.window,
+      plan.op == perf::Op::kSend ? "half of a round trip" : "from asking to the completion");
 }
 
 perf::Threading threading_of(const EndOptions& options) {

@@ -19,6 +19,7 @@ class Local(CliTest):
         result = self.sluice("perf", "local", "--channels", "3", "--json", "out.json", *QUICK)
         self.assert_works(result)
         lines = result.stdout.splitlines()
+        self.assertIn("latency is half of a round trip", lines[1])
         self.assertIn("GB/s", lines[3])
         rows = rows_of(result.stdout)
         self.assertEqual([row.split()[:3] for row in rows], [["8", "B", "3"], ["64", "KiB", "3"]])
@@ -47,6 +48,7 @@ class Local(CliTest):
         result = self.sluice("perf", "local", "--op", "write", "--blocks", "50", "--block-size",
                              "4KiB", "--layout", "random", "--json", "out.json", *QUICK[2:])
         self.assert_works(result)
+        self.assertIn("latency is from asking to the completion", result.stdout)
         (row,) = self.read_json("out.json")["results"]
         self.assertEqual((row["op"], row["blocks"], row["block_bytes"], row["layout"],
                           row["size_bytes"], row["verified"]),
