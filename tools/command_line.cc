@@ -138,7 +138,7 @@ Status SettingOptions::apply(InForce& in_force) const {
                        const std::string& source) { return in_force.set(name, value, source); };
   for (const std::string& assignment : assignments_) {
     const std::size_t equals = assignment.find('=');
-    if (equals == std::string::npos) {
+    if (equals == std::string::npos || equals == 0) {
       return {StatusCode::kInvalidArgument,
               fmt::format("--set {}: not of the form NAME=VALUE", assignment)};
     }

@@ -26,6 +26,10 @@ class Usage(CliTest):
         self.refuse(["perf", "local", "--set", "widow=3"],
                     "widow is not a setting, the nearest is window")
         self.refuse(["perf", "local", "--set", "window"], "not of the form NAME=VALUE")
+        self.refuse(["perf", "local", "--set", "=3"], "--set =3: not of the form NAME=VALUE")
+        self.refuse(["perf", "local", "--set", "foo=1"],
+                    "foo is not a setting: `sluice settings` lists them")
+        self.refuse(["perf", "local", "--set", "perf_siz=1"], "the nearest is perf_size")
 
     def test_ranges(self):
         for arguments, legal in [
