@@ -63,6 +63,10 @@ class SettingOptions {
 CLI::Option* add_file_option(CLI::App& app, const std::string& flag, std::string& path,
                              const std::string& description);
 
+// Settings that have no place in the help are in a group of their own, which it leaves out: CLI11
+// would not name what it hides itself in its errors. To be called before subcommands are added.
+void leave_out_hidden(CLI::App& app);
+
 // Breaks the lines of all descriptions, also of subcommands, which CLI11 leaves as they are.
 void wrap_help(CLI::App& app);
 

@@ -20,6 +20,7 @@ constexpr char kPerf[] =
 int main(int argc, char** argv) {
   CLI::App app("Moves GPU and host memory between hosts that have no RDMA", "sluice");
   sluice::tools::Action action;
+  sluice::tools::leave_out_hidden(app);
   app.set_version_flag("--version", "sluice " SLUICE_VERSION);
   app.require_subcommand(1);
   CLI::App* perf = app.add_subcommand("perf", kPerf);

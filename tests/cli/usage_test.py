@@ -23,6 +23,7 @@ class Usage(CliTest):
                     "--chanels is not an option here, the nearest is --channels")
         self.refuse(["perf", "client", "127.0.0.1", "--siez=8"], "the nearest is --size")
         self.refuse(["perf", "local", "--size"], "--size")
+        self.refuse(["perf", "local", "--checksum"], "--checksum: 1 required")
         self.refuse(["perf", "local", "--set", "widow=3"],
                     "widow is not a setting, the nearest is window")
         self.refuse(["perf", "local", "--set", "window"], "not of the form NAME=VALUE")
@@ -68,6 +69,8 @@ class Usage(CliTest):
             self.assert_works(result)
             self.assertIn("Usage: sluice", result.stdout)
             self.assertEqual(result.stderr, "")
+            self.assertNotIn("--checksum", result.stdout, "`sluice settings` lists those")
+            self.assertNotIn("hidden", result.stdout)
         self.assertRegex(self.sluice("--version").stdout, r"\Asluice \d+\.\d+\.\d+\n\Z")
 
     def test_a_typo_in_the_environment_is_told(self):
