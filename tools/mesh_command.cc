@@ -95,6 +95,8 @@ int run(const State& state) {
   Result<InForce> in_force = settings_in_force(state.settings);
   if (!in_force.ok()) return usage(in_force.status());
   if (Status status = prefer_mesh_settings(*in_force); !status.ok()) return usage(status);
+  const auto plan = perf::make_plan(in_force->perf(), false);
+  if (!plan.ok()) return usage(plan.status());
   const auto hosts = read_hosts(state.hosts);
   if (!hosts.ok()) return usage(hosts.status());
   const auto rank = rank_of(state, hosts->size());

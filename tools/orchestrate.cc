@@ -68,7 +68,7 @@ class OrchestratedMembers final : public Members {
          .member = member,
          .memory = memory_at(place),
          .address = targets_[member].address,
-         .server = targets_[member].name,
+         .server = server_name(targets_[member]),
          .interrupted = [this] { return stop_requested() || ensemble_.given_up(); },
          .on_busy_server = say_that_it_waits});
     if (!client.ok()) return client.status();

@@ -92,7 +92,7 @@ int run_client(const ClientState& state) {
   if (!server.ok()) return exit_status(server.status());
   std::vector<Target> targets;
   for (std::size_t i = 0; i < places->size(); ++i) {
-    targets.push_back({(*server)->address(i), "a server of its own on loopback"});
+    targets.push_back({(*server)->address(i), "a server of its own on loopback", true});
   }
   return orchestrate_client(targets, *in_force, state.options, *places, state.drive);
 }

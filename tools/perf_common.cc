@@ -127,11 +127,13 @@ Result<std::vector<std::uint32_t>> parse_channels(std::string_view list) {
   while (true) {
     const std::size_t end = std::min(list.find(','), list.size());
     Options checked;
-    Status status = set_option(checked, "channels", list.substr(0, end));
-    if (status.ok() && checked.channels == 0) {
-      status = {StatusCode::kInvalidArgument, "channels: 0 is out of range, legal are 1 to 64"};
+    const Status status = set_option(checked, "channels", list.substr(0, end));
+    if (!status.ok() || checked.channels == 0) {  // 0 is a default, and no number to measure.
+      return Status(StatusCode::kInvalidArgument,
+                    fmt::format("\"{}\" is no number of channels, legal are 1 to 64, separated by "
+                                "commas",
+                                list.substr(0, end)));
     }
-    if (!status.ok()) return status;
     result.push_back(checked.channels);
     if (end == list.size()) return result;
     list.remove_prefix(end + 1);
@@ -143,6 +145,10 @@ Result<Target> make_target(const std::string& host, const InForce& in_force) {
   Result<std::string> address = make_address(host, port, in_force.options().token);
   if (!address.ok()) return address.status();
   return Target{address.take(), fmt::format("{}:{}", host, port)};
+}
+
+std::string server_name(const Target& target) {
+  return target.own ? "the server on loopback" : "server " + target.name;
 }
 
 Status measure(const Target& target, const InForce& in_force, const MeasureOptions& options,
@@ -167,7 +173,7 @@ Status measure(const Target& target, const InForce& in_force, const MeasureOptio
                                        .member = options.member,
                                        .memory = memory,
                                        .address = target.address,
-                                       .server = target.name,
+                                       .server = server_name(target),
                                        .interrupted = stop_requested,
                                        .on_busy_server = say_that_it_waits});
   if (!client.ok()) return client.status();

@@ -69,8 +69,11 @@ Result<std::vector<std::uint32_t>> parse_channels(std::string_view list);
 
 struct Target {
   std::string address;  // As Engine::connect() takes it.
-  std::string name;     // For people.
+  std::string name;     // For people, as in "to NAME".
+  bool own = false;     // Started by this process.
 };
+// As in "NAME: what went wrong".
+[[nodiscard]] std::string server_name(const Target& target);
 // HOST and the settings' port and token. kNotFound: unknown host.
 Result<Target> make_target(const std::string& host, const InForce& in_force);
 

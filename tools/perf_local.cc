@@ -32,8 +32,8 @@ int run(const State& state) {
   }
   const auto server = ChildServer::start(*in_force, server_end);
   if (!server.ok()) return exit_status(server.status());
-  return measure_and_report({(*server)->address(), "a server of its own on loopback"}, *in_force,
-                            state.options);
+  return measure_and_report({(*server)->address(), "a server of its own on loopback", true},
+                            *in_force, state.options);
 }
 
 }  // namespace

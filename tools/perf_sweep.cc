@@ -55,7 +55,7 @@ int sweep(const State& state, InForce in_force, const std::vector<std::uint32_t>
     auto started = ChildServer::start(in_force, state.options.end);
     if (!started.ok()) return exit_status(started.status());
     child = started.take();
-    target = Target{child->address(), "a server of its own on loopback"};
+    target = Target{child->address(), "a server of its own on loopback", true};
   } else {
     target = make_target(state.host, in_force);
   }

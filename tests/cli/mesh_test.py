@@ -155,6 +155,7 @@ class Loopback(MeshTest):
                  "cannot write no/m.json", {}),
                 (["--rank", "0", "--hosts", "hosts", "--plot", "no/m.svg"],
                  "cannot write no/m.svg", {}),
+                (["--rank", "0", "--hosts", "hosts", "--size", "8x"], '"8x" is not a number', {}),
                 (["--rank", "0"], "--hosts is required", {})]:
             with self.subTest(arguments=arguments):
                 self.assert_fails(self.sluice("mesh", *arguments, **changes), 2, part)

@@ -111,6 +111,8 @@ class Local(CliTest):
         self.assertEqual(result.stdout, "")
         self.assertIn("max_transfers: 7 are too few", result.stderr)
         self.assertIn("the server on loopback did not start", result.stderr)
+        result = self.sluice("perf", "local", *QUICK, SLUICE_GPU="abc")
+        self.assertIn('gpu: "abc" is not legal, legal are none and', result.stderr)
 
     def test_gpu_that_is_not_there(self):
         for command in (["local"], ["local", "--server-gpu", "500"], ["server"], ["sweep"],

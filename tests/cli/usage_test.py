@@ -53,6 +53,7 @@ class Usage(CliTest):
         self.refuse(["perf", "client", "127.0.0.1", "--port", "0"], "legal are 1 to 65535")
         self.refuse(["perf", "server", "--port", "65536"], "legal are 1 to 65535")
         self.refuse(["perf", "sweep", "--channels", "1,0"], "legal are 1 to 64")
+        self.refuse(["perf", "sweep", "--channels", "1,x"], '"x"', "legal are 1 to 64")
 
     def test_environment(self):
         self.refuse(["perf", "local"],

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "src/base/settings.h"
+#include "src/engine/secret.h"
 #include "tools/perf/one_sided_run.h"
 #include "tools/perf/statistics.h"
 
@@ -39,6 +40,13 @@ EngineCounters counters_of(Driver& driver) {
 EngineCounters since(const EngineCounters& before, const EngineCounters& now) {
   return {now.passes - before.passes, now.empty_passes - before.empty_passes,
           now.wake_ups - before.wake_ups, now.cpu_ns - before.cpu_ns};
+}
+
+// As the layers below name it.
+std::string end_of(const Address& address) {
+  const bool bracket = address.host.find(':') != std::string::npos;
+  return fmt::format("{}{}{}:{}", bracket ? "[" : "", address.host, bracket ? "]" : "",
+                     address.port);
 }
 
 std::uint64_t random_seed() {
@@ -82,7 +90,18 @@ Client::Client(ClientOptions options) : options_(std::move(options)), seed_(rand
 Status Client::about_server(const Status& status) const {
   // What this end's user did needs no name.
   if (options_.interrupted()) return status;
-  return status.with_context(fmt::format("server {}", options_.server));
+  std::string_view why = status.message();
+  // Who it is that could not be reached is in there as often as there are layers.
+  const auto address = Address::parse(options_.address);
+  if (address.ok() && (link_ == nullptr || !link_->connected())) {
+    const std::string end = end_of(*address);
+    if (const auto at = why.rfind(end + ": "); at != std::string_view::npos) {
+      why.remove_prefix(at + end.size() + 2);
+    }
+  }
+  const bool refused = why.find("Connection refused") != std::string_view::npos;
+  return {status.code(), fmt::format("{}: {}{}", options_.server, why,
+                                     refused ? ": is a server running there, at this port?" : "")};
 }
 
 Status Client::start() {
