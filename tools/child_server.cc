@@ -10,7 +10,6 @@
 
 #include "src/base/fd.h"
 #include "tools/child_process.h"
-#include "tools/perf/memory.h"
 
 namespace sluice::tools {
 namespace {
@@ -49,8 +48,7 @@ std::string read_line(int fd) {
 Result<std::unique_ptr<ChildServer>> ChildServer::start(const InForce& in_force,
                                                         const EndOptions& options) {
   std::vector<std::string> command{"perf", "server"};
-  // Without a device the server would only repeat what the client says.
-  if (options.gpu >= 0 && perf::choose_memory(options.gpu).kind == Memory::kCuda) {
+  if (options.gpu >= 0) {
     command.insert(command.end(), {"--gpu", std::to_string(options.gpu)});
   }
   if (options.progress_thread) command.emplace_back("--progress-thread");

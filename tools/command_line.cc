@@ -5,9 +5,22 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <memory>
+#include <utility>
 
 namespace sluice::tools {
 namespace {
+
+constexpr char kHidden[] = "hidden";
+
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  std::string make_group(std::string group, bool is_positional,
+                         std::vector<const CLI::Option*> options) const override {
+    if (group == kHidden) return "";
+    return CLI::Formatter::make_group(std::move(group), is_positional, std::move(options));
+  }
+};
 
 const Setting* find_setting(std::string_view name) {
   for (const auto table : {settings(), ::sluice::perf_settings()}) {
@@ -65,6 +78,8 @@ std::string path_of(const CLI::App* app) {
 
 }  // namespace
 
+void leave_out_hidden(CLI::App& app) { app.formatter(std::make_shared<HelpFormatter>()); }
+
 void wrap_help(CLI::App& app) {
   constexpr std::size_t kWidth = 96;
   constexpr std::size_t kOptionColumn = 28;
@@ -93,6 +108,14 @@ int usage(const Status& status) {
   return kUsage;
 }
 
+CLI::Option* add_file_option(CLI::App& app, const std::string& flag, std::string& path,
+                             const std::string& description) {
+  const auto check = [](const std::string& given) {
+    return given.empty() ? std::string("the name of a file is expected") : std::string();
+  };
+  return app.add_option(flag, path, description)->type_name("FILE")->check(check);
+}
+
 void SettingOptions::add(const std::string& flags, std::string_view name) {
   const Setting& setting = *find_setting(name);
   const std::string source = flags.substr(0, flags.find(','));
@@ -110,7 +133,7 @@ void SettingOptions::add_hidden(const Setting& setting) {
   std::string flag = std::string("--") + setting.name;
   std::replace(flag.begin(), flag.end(), '_', '-');
   add(flag, setting.name);
-  app_.get_option(flag)->group("");
+  app_.get_option(flag)->group(kHidden);
 }
 
 void SettingOptions::add_rest() {
@@ -130,7 +153,7 @@ Status SettingOptions::apply(InForce& in_force) const {
                        const std::string& source) { return in_force.set(name, value, source); };
   for (const std::string& assignment : assignments_) {
     const std::size_t equals = assignment.find('=');
-    if (equals == std::string::npos) {
+    if (equals == std::string::npos || equals == 0) {
       return {StatusCode::kInvalidArgument,
               fmt::format("--set {}: not of the form NAME=VALUE", assignment)};
     }

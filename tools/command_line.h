@@ -11,6 +11,7 @@
 
 namespace CLI {
 class App;
+class Option;
 class ParseError;
 }  // namespace CLI
 
@@ -57,6 +58,14 @@ class SettingOptions {
   std::vector<std::string> assignments_;  // Of --set.
   std::vector<Given> given_;
 };
+
+// An option that names a file to write; an empty name is refused.
+CLI::Option* add_file_option(CLI::App& app, const std::string& flag, std::string& path,
+                             const std::string& description);
+
+// Settings that have no place in the help are in a group of their own, which it leaves out: CLI11
+// would not name what it hides itself in its errors. To be called before subcommands are added.
+void leave_out_hidden(CLI::App& app);
 
 // Breaks the lines of all descriptions, also of subcommands, which CLI11 leaves as they are.
 void wrap_help(CLI::App& app);

@@ -30,7 +30,7 @@ void add_plan_options(CLI::App& app, SettingOptions& settings, MeasureOptions& o
   settings.add("--window", "window");
   app.add_flag("--both-directions", options.both_directions,
                "Send and receive at once in the bandwidth phase; GB/s is the sum");
-  app.add_option("--json", options.json, "Write the results to this file")->type_name("FILE");
+  add_file_option(app, "--json", options.json, "Write the results to this file");
 }
 
 void add_op_options(CLI::App& app, MeasureOptions& options) {
@@ -101,9 +101,8 @@ void add_many_options(CLI::App& app, SettingOptions& settings, ManyOptions& opti
                  "Channels of each engine, 1 to 64; several numbers are measured one after the "
                  "other")
       ->type_name("LIST");
-  app.add_option("--plot", options.plot,
-                 "Draw what all engines reach against channels into this SVG, with gnuplot")
-      ->type_name("FILE");
+  add_file_option(app, "--plot", options.plot,
+                  "Draw what all engines reach against channels into this SVG, with gnuplot");
   add_plan_options(app, settings, options.measure);
   add_op_options(app, options.measure);
   add_engine_options(app, settings, options.engines);

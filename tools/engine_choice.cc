@@ -1,9 +1,10 @@
 #include "tools/engine_choice.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <utility>
 
 #include "src/gpu/cuda_gpu.h"
 #include "tools/perf/ensemble.h"
@@ -24,17 +25,18 @@ Result<std::vector<EnginePlace>> choose_engines(const EngineChoice& choice) {
   const Machine machine = read.ok() ? *read : Machine{};
   const std::uint32_t count = choice.engines > 0 ? 0 : count_cuda_gpus();
   if (count == 0) {
+    const auto wrong = [](std::string why) {
+      return Status(StatusCode::kInvalidArgument, std::move(why));
+    };
     if (!choice.gpus.empty()) {
-      std::fputs("no CUDA device here; measuring host memory\n", stderr);
+      return wrong(fmt::format("--gpus {}: no CUDA device here; --engines N measures host memory",
+                               choice.gpus));
     }
-    // A list says how many.
-    const auto listed =
-        static_cast<std::uint32_t>(1 + std::count(choice.gpus.begin(), choice.gpus.end(), ','));
-    const bool is_list = !choice.gpus.empty() && choice.gpus != "all";
-    const std::uint32_t engines = choice.engines > 0 ? choice.engines
-                                  : is_list          ? listed
-                                                     : default_engines();
-    return host_places(machine, engines);
+    if (!choice.map.empty()) {
+      return wrong(
+          fmt::format("--map {}: it is of GPUs, and these are engines of host memory", choice.map));
+    }
+    return host_places(machine, choice.engines > 0 ? choice.engines : default_engines());
   }
   const auto gpus = parse_gpus(choice.gpus.empty() ? "all" : choice.gpus, count);
   if (!gpus.ok()) return gpus.status();

@@ -22,8 +22,8 @@ struct EngineChoice {
 };
 void add_engine_options(CLI::App& app, SettingOptions& settings, EngineChoice& choice);
 
-// Host engines in the place of GPUs that are not here, which is said on stderr.
-// kInvalidArgument: no such GPU, or a map that does not fit.
+// Engines of host memory where there are no GPUs and none was asked for. kInvalidArgument: no such
+// GPU, or a map that does not fit.
 Result<std::vector<EnginePlace>> choose_engines(const EngineChoice& choice);
 
 // "host", "cuda".

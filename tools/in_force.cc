@@ -32,7 +32,8 @@ Status InForce::set(std::string_view name, std::string_view value, std::string s
   if (status.code() == StatusCode::kNotFound) {
     const Status perf = set_option(perf_, name, value);
     // Of two names that are near, the engine's is told: perf's have options of their own.
-    if (perf.code() != StatusCode::kNotFound) status = perf;
+    const bool near = status.message().find("nearest") != std::string_view::npos;
+    if (perf.code() != StatusCode::kNotFound || !near) status = perf;
   }
   if (status.ok()) sources_.emplace_back(with_underscores(name), std::move(source));
   return status;
@@ -43,6 +44,12 @@ Status InForce::prefer(std::string_view name, std::string_view value, std::strin
     if (entry.setting->name == name && entry.source != kDefault) return {};
   }
   return set(name, value, std::move(source));
+}
+
+bool InForce::on_command_line(std::string_view name) const {
+  return std::any_of(sources_.begin(), sources_.end(), [&](const auto& entry) {
+    return entry.first == name && entry.second.starts_with("--");
+  });
 }
 
 template <typename Owner>

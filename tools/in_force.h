@@ -32,6 +32,9 @@ class InForce {
   // Sets one unless the environment or set() did: what a command would rather have.
   Status prefer(std::string_view name, std::string_view value, std::string source);
 
+  // Set by an option, whatever the environment says.
+  [[nodiscard]] bool on_command_line(std::string_view name) const;
+
   [[nodiscard]] const Options& options() const { return options_; }
   [[nodiscard]] const PerfOptions& perf() const { return perf_; }
 

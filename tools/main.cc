@@ -11,7 +11,8 @@ namespace {
 constexpr char kPerf[] =
     "Measures sending messages between two processes. For each size, two phases: bandwidth "
     "(--depth messages outstanding, receives posted ahead) and latency (one message there and back "
-    "at a time; half of the round trip is told). CPU is the time of both ends in the bandwidth "
+    "at a time; half of the round trip is told, of a write or read all of it). CPU is the time of "
+    "both ends in the bandwidth "
     "phase. GB are 1e9 bytes.";
 
 }  // namespace
@@ -19,6 +20,7 @@ constexpr char kPerf[] =
 int main(int argc, char** argv) {
   CLI::App app("Moves GPU and host memory between hosts that have no RDMA", "sluice");
   sluice::tools::Action action;
+  sluice::tools::leave_out_hidden(app);
   app.set_version_flag("--version", "sluice " SLUICE_VERSION);
   app.require_subcommand(1);
   CLI::App* perf = app.add_subcommand("perf", kPerf);

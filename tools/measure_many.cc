@@ -84,6 +84,15 @@ Status write_results(std::string_view command, const Target& target, const InFor
 
 }  // namespace
 
+Status check_many(const InForce& in_force, const ManyOptions& options) {
+  const auto plan = plan_of(in_force, options.measure);
+  if (!plan.ok()) return plan.status();
+  const auto channels = parse_channels(options.channels.empty() ? "1" : options.channels);
+  if (!channels.ok()) return channels.status().with_context("--channels");
+  if (Status status = perf::check_writable(options.measure.json); !status.ok()) return status;
+  return perf::check_writable(options.plot);
+}
+
 int measure_many(std::string_view command, const Target& target, const InForce& in_force,
                  const ManyOptions& options, const std::vector<EnginePlace>& places,
                  const StartMembers& start) {

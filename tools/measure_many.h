@@ -21,6 +21,9 @@ struct ManyOptions {
 };
 void add_many_options(CLI::App& app, SettingOptions& settings, ManyOptions& options);
 
+// kInvalidArgument, or kSystem: what is asked for cannot be measured or written.
+Status check_many(const InForce& in_force, const ManyOptions& options);
+
 // The clients of one measurement, a member of the ensemble each.
 class Members {
  public:

@@ -95,6 +95,8 @@ int run(const State& state) {
   Result<InForce> in_force = settings_in_force(state.settings);
   if (!in_force.ok()) return usage(in_force.status());
   if (Status status = prefer_mesh_settings(*in_force); !status.ok()) return usage(status);
+  const auto plan = perf::make_plan(in_force->perf(), false);
+  if (!plan.ok()) return usage(plan.status());
   const auto hosts = read_hosts(state.hosts);
   if (!hosts.ok()) return usage(hosts.status());
   const auto rank = rank_of(state, hosts->size());
@@ -102,6 +104,10 @@ int run(const State& state) {
   const auto places = choose_engines(state.engines);
   if (!places.ok()) return usage(places.status());
   const bool leads = *rank == 0;
+  for (const std::string& file : {state.json, state.plot}) {
+    if (!leads) break;
+    if (Status status = perf::check_writable(file); !status.ok()) return usage(status);
+  }
   if (leads && !state.plot.empty()) {
     if (Status status = perf::find_gnuplot(); !status.ok()) return exit_status(status);
   }
@@ -133,7 +139,9 @@ void add_options(CLI::App& app, State& state) {
                  "says it")
       ->type_name("N")
       ->check(CLI::Range(0, static_cast<int>(mesh::kMostHosts) - 1));
-  app.add_option("--port", state.port, "Where rank 0 is found (20100)")->type_name("PORT");
+  app.add_option("--port", state.port, "Where rank 0 is found (20100)")
+      ->type_name("PORT")
+      ->check(CLI::Range(1, 65535));
   app.add_option("--join-timeout", state.join_timeout_s,
                  "How long rank 0 waits for all hosts, and they for it (120 s)")
       ->type_name("SECONDS")
@@ -141,11 +149,9 @@ void add_options(CLI::App& app, State& state) {
   app.add_option("--limit", state.limit_s, "How long one measurement may take (60 s)")
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 86'400));
-  app.add_option("--json", state.json, "Write the matrix to this file, on rank 0")
-      ->type_name("FILE");
-  app.add_option("--plot", state.plot,
-                 "Draw the matrix as a heat map into this SVG, on rank 0, with gnuplot")
-      ->type_name("FILE");
+  add_file_option(app, "--json", state.json, "Write the matrix to this file, on rank 0");
+  add_file_option(app, "--plot", state.plot,
+                  "Draw the matrix as a heat map into this SVG, on rank 0, with gnuplot");
 }
 
 }  // namespace

@@ -68,7 +68,7 @@ class OrchestratedMembers final : public Members {
          .member = member,
          .memory = memory_at(place),
          .address = targets_[member].address,
-         .server = targets_[member].name,
+         .server = server_name(targets_[member]),
          .interrupted = [this] { return stop_requested() || ensemble_.given_up(); },
          .on_busy_server = say_that_it_waits});
     if (!client.ok()) return client.status();
@@ -111,6 +111,8 @@ int orchestrate_server(const InForce& in_force, const std::vector<EnginePlace>& 
   const bool quiet = options.announce_fd >= 0;
   const Options base = server_options(in_force.options(), in_force, quiet);
   if (const Status status = validate(base); !status.ok()) return usage(status);
+  const Status ports = check_ports(base.listen_port, places.size());
+  if (!ports.ok()) return usage(ports);
   const auto engines = start_engines(base, places, options.drive);
   if (!engines.ok()) return exit_status(engines.status());
   std::vector<std::unique_ptr<perf::Server>> servers;
@@ -156,6 +158,14 @@ int orchestrate_client(const std::vector<Target>& targets, const InForce& in_for
         if (Status status = members->start(drive); !status.ok()) return status;
         return std::unique_ptr<Members>(std::move(members));
       });
+}
+
+Status check_ports(std::uint16_t first, std::size_t engines) {
+  constexpr std::size_t kLastPort = 65535;
+  if (first + engines <= kLastPort + 1) return {};
+  return {StatusCode::kInvalidArgument,
+          fmt::format("--port {}: {} engines take ports from there on, and {} is the last", first,
+                      engines, kLastPort)};
 }
 
 Result<std::vector<Target>> make_targets(const std::string& host, const InForce& in_force,

@@ -32,6 +32,9 @@ int orchestrate_client(const std::vector<Target>& targets, const InForce& in_for
                        const ManyOptions& options, const std::vector<EnginePlace>& places,
                        Drive drive);
 
+// Engine k is found at `first` + k; 0 takes free ports. kInvalidArgument: they end at 65535.
+Status check_ports(std::uint16_t first, std::size_t engines);
+
 // The servers of a host, one for each place: at perf_port and the ports above it. kNotFound:
 // unknown host.
 Result<std::vector<Target>> make_targets(const std::string& host, const InForce& in_force,

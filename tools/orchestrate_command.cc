@@ -19,9 +19,10 @@ struct ServerState {
 };
 
 int run_server(const ServerState& state) {
-  const Result<InForce> in_force = settings_in_force(state.settings);
+  const bool is_child = state.options.announce_fd >= 0;
+  const Result<InForce> in_force = settings_in_force(state.settings, is_child);
   if (!in_force.ok()) return usage(in_force.status());
-  if (state.options.announce_fd >= 0) end_with_parent();
+  if (is_child) end_with_parent();
   const auto places = choose_engines(state.engines);
   if (!places.ok()) return usage(places.status());
   return orchestrate_server(*in_force, *places, state.options);
@@ -76,9 +77,13 @@ std::vector<std::string> server_command(const ClientState& state,
 int run_client(const ClientState& state) {
   const Result<InForce> in_force = measuring_settings(state.settings);
   if (!in_force.ok()) return usage(in_force.status());
+  const Status possible = check_many(*in_force, state.options);
+  if (!possible.ok()) return usage(possible);
   const auto places = choose_engines(state.options.engines);
   if (!places.ok()) return usage(places.status());
   if (!state.host.empty()) {
+    const Status ports = check_ports(in_force->perf().perf_port, places->size());
+    if (!ports.ok()) return usage(ports);
     const auto targets = make_targets(state.host, *in_force, places->size());
     if (!targets.ok()) return exit_status(targets.status());
     return orchestrate_client(*targets, *in_force, state.options, *places, state.drive);
@@ -87,7 +92,7 @@ int run_client(const ClientState& state) {
   if (!server.ok()) return exit_status(server.status());
   std::vector<Target> targets;
   for (std::size_t i = 0; i < places->size(); ++i) {
-    targets.push_back({(*server)->address(i), "a server of its own on loopback"});
+    targets.push_back({(*server)->address(i), "a server of its own on loopback", true});
   }
   return orchestrate_client(targets, *in_force, state.options, *places, state.drive);
 }

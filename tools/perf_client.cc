@@ -5,6 +5,7 @@
 
 #include "tools/commands.h"
 #include "tools/perf/plan.h"
+#include "tools/perf/report.h"
 #include "tools/perf_common.h"
 
 namespace sluice::tools {
@@ -18,10 +19,13 @@ struct State {
 };
 
 int run(const State& state) {
-  const Result<InForce> in_force = measuring_settings(state.settings);
+  const Result<InForce> in_force =
+      measuring_settings(state.settings, state.options.ensemble_fd >= 0);
   if (!in_force.ok()) return usage(in_force.status());
   const auto plan = plan_of(*in_force, state.options);
   if (!plan.ok()) return usage(plan.status());
+  if (const Status end = prepare_end(state.options.end); !end.ok()) return usage(end);
+  if (const Status file = perf::check_writable(state.options.json); !file.ok()) return usage(file);
   const Result<Target> target = make_target(state.host, *in_force);
   if (!target.ok()) return exit_status(target.status());
   return measure_and_report(*target, *in_force, state.options);

@@ -1,8 +1,10 @@
 #include "tools/perf_common.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <utility>
 
@@ -28,20 +30,27 @@ std::string headline(std::string_view command, const Target& target, const InFor
   const Options& options = in_force.options();
   return fmt::format(
       "sluice {}: to {} over {}, {} memory, {}, chunk {}, window {}\n"
-      "GB are 1e9 bytes, latency is half of a round trip, CPU that of both ends\n",
+      "GB are 1e9 bytes, latency is {}, CPU that of both ends\n",
       command, target.name, options.net, memory,
       plan.both_directions ? "both directions at once" : "one direction",
-      format_bytes(options.chunk_bytes), options.window);
+      format_bytes(options.chunk_bytes), options.window,
+      plan.op == perf::Op::kSend ? "half of a round trip" : "from asking to the completion");
 }
 
 perf::Threading threading_of(const EndOptions& options) {
   return options.progress_thread ? perf::Threading::kProgressThread : perf::Threading::kCaller;
 }
 
-Memory memory_of(const EndOptions& options) {
-  const perf::MemoryChoice choice = perf::choose_memory(options.gpu);
-  if (!choice.notice.empty()) std::fprintf(stderr, "%s\n", choice.notice.c_str());
-  return choice.kind;
+Result<Memory> memory_of(const EndOptions& options) {
+  const Result<Memory> memory = perf::choose_memory(options.gpu);
+  if (memory.ok() || !options.host_instead) return memory;
+  complain(fmt::format("{}; measuring host memory", memory.status().message()));
+  return Memory::kHost;
+}
+
+Status prepare_end(const EndOptions& options) {
+  if (Status status = run_on_cores(options.cores); !status.ok()) return status;
+  return options.host_instead ? Status() : memory_of(options).status();
 }
 
 Options engine_options(const InForce& in_force, const EndOptions& options, Memory memory) {
@@ -50,16 +59,30 @@ Options engine_options(const InForce& in_force, const EndOptions& options, Memor
   return engine;
 }
 
-Result<InForce> settings_in_force(const SettingOptions& settings) {
+namespace {
+
+// Recordings are written when something goes wrong, or at the end: too late to find out.
+Status check_recorder_dir(const std::string& folder) {
+  if (folder.empty() || ::access((folder + "/.").c_str(), W_OK | X_OK) == 0) return {};
+  return Status::from_errno(errno, fmt::format("recorder_dir: cannot write into {}", folder));
+}
+
+}  // namespace
+
+Result<InForce> settings_in_force(const SettingOptions& settings, bool is_child) {
   Result<InForce> in_force = InForce::from_environment();
   if (!in_force.ok()) return in_force.status();
   if (Status status = settings.apply(*in_force); !status.ok()) return status;
+  if (Status status = check_recorder_dir(in_force->options().recorder_dir); !status.ok()) {
+    return status;
+  }
+  if (is_child) return in_force;
   for (const std::string& line : unknown_environment()) complain(line);
   return in_force;
 }
 
-Result<InForce> measuring_settings(const SettingOptions& settings) {
-  Result<InForce> in_force = settings_in_force(settings);
+Result<InForce> measuring_settings(const SettingOptions& settings, bool is_child) {
+  Result<InForce> in_force = settings_in_force(settings, is_child);
   if (!in_force.ok()) return in_force;
   if (Status status = prefer_client_settings(*in_force); !status.ok()) return status;
   return in_force;
@@ -73,14 +96,21 @@ Result<perf::Plan> plan_of(const InForce& in_force, const MeasureOptions& option
   Result<perf::Plan> plan = perf::make_plan(in_force.perf(), options.both_directions);
   if (!plan.ok()) return plan;
   const bool blocks = options.blocks.count > 1 || options.blocks.bytes > 0;
+  const bool in_order = options.blocks.order == perf::BlockOrder::kContiguous;
   const auto wrong = [](const char* why) { return Status(StatusCode::kInvalidArgument, why); };
   if (options.op == perf::Op::kSend) {
     if (options.beside > 0) return wrong("--beside is for --op write and --op read");
     if (options.urgent) return wrong("--priority urgent is for --op write and --op read");
+    if (!in_order) return wrong("--layout is for --op write and --op read");
     return blocks ? wrong("blocks are for --op write and --op read") : plan;
   }
   if (options.both_directions) return wrong("--both-directions is for messages");
   if (blocks && options.blocks.bytes == 0) return wrong("--blocks needs a --block-size");
+  if (!blocks && !in_order) return wrong("--layout is of --blocks, and none are asked for");
+  // A child is told all settings by its parent.
+  if (blocks && options.ensemble_fd < 0 && in_force.on_command_line("perf_size")) {
+    return wrong("--size contradicts --blocks and --block-size, which make up the size");
+  }
   if (blocks && options.blocks.span() > perf::kLargestMessage) {
     return wrong("so many blocks of that size are more than 8 GiB");
   }
@@ -97,11 +127,13 @@ Result<std::vector<std::uint32_t>> parse_channels(std::string_view list) {
   while (true) {
     const std::size_t end = std::min(list.find(','), list.size());
     Options checked;
-    Status status = set_option(checked, "channels", list.substr(0, end));
-    if (status.ok() && checked.channels == 0) {
-      status = {StatusCode::kInvalidArgument, "channels: 0 is out of range, legal are 1 to 64"};
+    const Status status = set_option(checked, "channels", list.substr(0, end));
+    if (!status.ok() || checked.channels == 0) {  // 0 is a default, and no number to measure.
+      return Status(StatusCode::kInvalidArgument,
+                    fmt::format("\"{}\" is no number of channels, legal are 1 to 64, separated by "
+                                "commas",
+                                list.substr(0, end)));
     }
-    if (!status.ok()) return status;
     result.push_back(checked.channels);
     if (end == list.size()) return result;
     list.remove_prefix(end + 1);
@@ -115,11 +147,14 @@ Result<Target> make_target(const std::string& host, const InForce& in_force) {
   return Target{address.take(), fmt::format("{}:{}", host, port)};
 }
 
+std::string server_name(const Target& target) {
+  return target.own ? "the server on loopback" : "server " + target.name;
+}
+
 Status measure(const Target& target, const InForce& in_force, const MeasureOptions& options,
                bool with_header, std::vector<perf::ResultRow>& rows) {
   const Result<perf::Plan> plan = plan_of(in_force, options);
   if (!plan.ok()) return plan.status();
-  if (Status status = run_on_cores(options.end.cores); !status.ok()) return status;
   std::unique_ptr<perf::Ensemble> ensemble;
   if (options.ensemble_fd >= 0) {
     auto joined = perf::Ensemble::join(options.ensemble_fd);
@@ -128,7 +163,9 @@ Status measure(const Target& target, const InForce& in_force, const MeasureOptio
     ensemble = joined.take();
   }
   const bool alone = ensemble == nullptr;  // Otherwise the parent shows what was measured.
-  const Memory memory = memory_of(options.end);
+  const Result<Memory> found = memory_of(options.end);
+  if (!found.ok()) return found.status();
+  const Memory memory = *found;
   perf::ProgressBar bar(2 * plan->sizes.size(), alone && perf::stderr_is_terminal());
   auto client = perf::Client::connect({.engine = engine_options(in_force, options.end, memory),
                                        .threading = threading_of(options.end),
@@ -136,7 +173,7 @@ Status measure(const Target& target, const InForce& in_force, const MeasureOptio
                                        .member = options.member,
                                        .memory = memory,
                                        .address = target.address,
-                                       .server = target.name,
+                                       .server = server_name(target),
                                        .interrupted = stop_requested,
                                        .on_busy_server = say_that_it_waits});
   if (!client.ok()) return client.status();

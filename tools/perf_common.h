@@ -19,14 +19,17 @@ namespace sluice::tools {
 
 // Of both ends.
 struct EndOptions {
-  int gpu = -1;  // -1: not asked for.
+  int gpu = -1;               // -1: not asked for.
+  bool host_instead = false;  // Where there is no such GPU, take host memory and say so.
   bool progress_thread = false;
   std::string cores{};  // As the kernel lists them; "" is anywhere.
 };
 void add_end_options(CLI::App& app, SettingOptions& settings, EndOptions& options);
 [[nodiscard]] perf::Threading threading_of(const EndOptions& options);
-// The memory to measure; says on stderr when it is not what was asked.
-[[nodiscard]] Memory memory_of(const EndOptions& options);
+// The memory to measure. kUnavailable: its GPU is not here.
+[[nodiscard]] Result<Memory> memory_of(const EndOptions& options);
+// Moves to the cores that were asked for. Not OK: there is no such core or GPU.
+Status prepare_end(const EndOptions& options);
 // The engine's settings for it.
 [[nodiscard]] Options engine_options(const InForce& in_force, const EndOptions& options,
                                      Memory memory);
@@ -50,11 +53,12 @@ void add_plan_options(CLI::App& app, SettingOptions& settings, MeasureOptions& o
 void add_op_options(CLI::App& app, MeasureOptions& options);
 void add_measure_options(CLI::App& app, SettingOptions& settings, MeasureOptions& options);
 
-// The settings in force with what the command line set, and complaints about the environment.
-Result<InForce> settings_in_force(const SettingOptions& settings);
+// The settings in force with what the command line set, and complaints about the environment,
+// unless this is a child: its parent has them. Not OK as well: recordings could not be kept.
+Result<InForce> settings_in_force(const SettingOptions& settings, bool is_child = false);
 // The same for a client: what goes wrong is told in its last sentence, so that only errors are
 // logged unless the user wants more.
-Result<InForce> measuring_settings(const SettingOptions& settings);
+Result<InForce> measuring_settings(const SettingOptions& settings, bool is_child = false);
 Status prefer_client_settings(InForce& in_force);
 
 // What the settings and the command line ask for. kInvalidArgument says what does not fit.
@@ -65,8 +69,11 @@ Result<std::vector<std::uint32_t>> parse_channels(std::string_view list);
 
 struct Target {
   std::string address;  // As Engine::connect() takes it.
-  std::string name;     // For people.
+  std::string name;     // For people, as in "to NAME".
+  bool own = false;     // Started by this process.
 };
+// As in "NAME: what went wrong".
+[[nodiscard]] std::string server_name(const Target& target);
 // HOST and the settings' port and token. kNotFound: unknown host.
 Result<Target> make_target(const std::string& host, const InForce& in_force);
 

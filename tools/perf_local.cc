@@ -5,6 +5,7 @@
 #include "tools/child_server.h"
 #include "tools/commands.h"
 #include "tools/perf/plan.h"
+#include "tools/perf/report.h"
 #include "tools/perf_common.h"
 
 namespace sluice::tools {
@@ -18,16 +19,21 @@ struct State {
 };
 
 int run(const State& state) {
-  const Result<InForce> in_force = measuring_settings(state.settings);
+  const Result<InForce> in_force =
+      measuring_settings(state.settings, state.options.ensemble_fd >= 0);
   if (!in_force.ok()) return usage(in_force.status());
   const auto plan = plan_of(*in_force, state.options);
   if (!plan.ok()) return usage(plan.status());
+  if (const Status file = perf::check_writable(state.options.json); !file.ok()) return usage(file);
   EndOptions server_end = state.options.end;
   if (state.server_gpu >= 0) server_end.gpu = state.server_gpu;
+  for (const EndOptions& end : {state.options.end, server_end}) {
+    if (const Status status = prepare_end(end); !status.ok()) return usage(status);
+  }
   const auto server = ChildServer::start(*in_force, server_end);
   if (!server.ok()) return exit_status(server.status());
-  return measure_and_report({(*server)->address(), "a server of its own on loopback"}, *in_force,
-                            state.options);
+  return measure_and_report({(*server)->address(), "a server of its own on loopback", true},
+                            *in_force, state.options);
 }
 
 }  // namespace

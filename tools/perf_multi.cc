@@ -42,8 +42,9 @@ std::vector<std::string> arguments_for(std::vector<std::string> first, const InF
   if (in_force.options().name.empty()) {
     arguments.insert(arguments.end(), {"--set", "name=" + place.name});
   }
-  if (in_force.options().net != "tcp" && in_force.options().device.empty()) {
-    arguments.insert(arguments.end(), {"--set", "device=" + place.nic});
+  const std::string device = device_at(in_force.options(), place);
+  if (in_force.options().device.empty() && !device.empty()) {
+    arguments.insert(arguments.end(), {"--set", "device=" + device});
   }
   if (place.gpu >= 0) arguments.insert(arguments.end(), {"--gpu", std::to_string(place.gpu)});
   if (!place.cores.empty()) arguments.insert(arguments.end(), {"--cores", place.cores});
@@ -121,7 +122,8 @@ class ChildMembers final : public Members {
     int status = 0;
     if (::waitpid(child.pid, &status, WNOHANG) != child.pid) return;
     child.ended = true;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
+    // A client is done; a server is not, until this process is asked to stop.
+    if (ensemble_ != nullptr && WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
     if (ensemble_ != nullptr) ensemble_->give_up();
     // What it was it has said itself, on the same stderr.
     const std::string how = WIFEXITED(status)
@@ -150,6 +152,8 @@ int run_server(const State& state) {
   if (!in_force.ok()) return usage(in_force.status());
   const auto places = choose_engines(state.options.engines);
   if (!places.ok()) return usage(places.status());
+  const Status ports = check_ports(in_force->perf().perf_port, places->size());
+  if (!ports.ok()) return usage(ports);
   ChildMembers servers(nullptr);
   for (std::size_t i = 0; i < places->size(); ++i) {
     const std::uint64_t port = in_force->perf().perf_port + i;
@@ -195,10 +199,14 @@ Result<std::unique_ptr<Members>> start_clients(const State& state,
 int run_client(const State& state) {
   const Result<InForce> in_force = measuring_settings(state.settings);
   if (!in_force.ok()) return usage(in_force.status());
+  const Status possible = check_many(*in_force, state.options);
+  if (!possible.ok()) return usage(possible);
   const auto places = choose_engines(state.options.engines);
   if (!places.ok()) return usage(places.status());
   std::string server = "servers of its own on loopback";
   if (!state.host.empty()) {
+    const Status ports = check_ports(in_force->perf().perf_port, places->size());
+    if (!ports.ok()) return usage(ports);
     const auto targets = make_targets(state.host, *in_force, places->size());
     if (!targets.ok()) return exit_status(targets.status());
     server = targets->front().name;

@@ -50,8 +50,10 @@ void warn_without_token(const Options& engine) {
 }
 
 int serve(const InForce& in_force, const ServeOptions& options) {
-  if (const Status status = run_on_cores(options.end.cores); !status.ok()) return usage(status);
-  const Memory memory = memory_of(options.end);
+  if (const Status status = prepare_end(options.end); !status.ok()) return usage(status);
+  const Result<Memory> found = memory_of(options.end);
+  if (!found.ok()) return usage(found.status());
+  const Memory memory = *found;
   const bool quiet = options.announce_fd >= 0;
   const Options engine =
       server_options(engine_options(in_force, options.end, memory), in_force, quiet);

@@ -17,9 +17,10 @@ struct State {
 };
 
 int run(const State& state) {
-  const Result<InForce> in_force = settings_in_force(state.settings);
+  const bool is_child = state.options.announce_fd >= 0 || state.with_parent;
+  const Result<InForce> in_force = settings_in_force(state.settings, is_child);
   if (!in_force.ok()) return usage(in_force.status());
-  if (state.options.announce_fd >= 0 || state.with_parent) end_with_parent();
+  if (is_child) end_with_parent();
   return serve(*in_force, state.options);
 }
 

@@ -55,7 +55,7 @@ int sweep(const State& state, InForce in_force, const std::vector<std::uint32_t>
     auto started = ChildServer::start(in_force, state.options.end);
     if (!started.ok()) return exit_status(started.status());
     child = started.take();
-    target = Target{child->address(), "a server of its own on loopback"};
+    target = Target{child->address(), "a server of its own on loopback", true};
   } else {
     target = make_target(state.host, in_force);
   }
@@ -81,8 +81,12 @@ int run(const State& state) {
   if (!status.ok()) return usage(status);
   const auto plan = plan_of(*in_force, state.options);
   if (!plan.ok()) return usage(plan.status());
+  if (const Status end = prepare_end(state.options.end); !end.ok()) return usage(end);
   const Result<std::vector<std::uint32_t>> channels = parse_channels(state.channels);
   if (!channels.ok()) return usage(channels.status().with_context("--channels"));
+  status = perf::check_writable(state.options.json);
+  if (status.ok() && state.plot != kNoPlot) status = perf::check_writable(state.plot);
+  if (!status.ok()) return usage(status);
   if (state.plot != kNoPlot) {
     status = perf::find_gnuplot();
     if (!status.ok()) return exit_status(status);
@@ -102,8 +106,7 @@ void add_perf_sweep_command(CLI::App& parent, Action& action) {
   app->add_option("--channels", state->channels, "Numbers of channels, each 1 to 64")
       ->type_name("LIST")
       ->capture_default_str();
-  app->add_option("--plot", state->plot, "SVG to draw with gnuplot, or none")
-      ->type_name("FILE")
+  add_file_option(*app, "--plot", state->plot, "SVG to draw with gnuplot, or none")
       ->capture_default_str();
   state->settings.add("--port", "perf_port");
   state->settings.add("--token", "token");

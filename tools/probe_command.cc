@@ -67,6 +67,8 @@ Result<std::vector<probe::Case>> chosen_cases(const State& state) {
 int run(const State& state) {
   const auto cases = chosen_cases(state);
   if (!cases.ok()) return usage(cases.status());
+  const Status writable = perf::check_writable(state.json);
+  if (!writable.ok()) return usage(writable);
   const probe::Finding description = run_case(state, probe::description_case());
   if (description.verdict != probe::Verdict::kPass) {
     complain(fmt::format("{}: {}", state.probe.file, description.seen));
@@ -97,7 +99,7 @@ void add_probe_command(CLI::App& parent, Action& action) {
   auto state = std::make_shared<State>();
   app->add_option("PLUGIN", state->probe.file, "The plugin's file, such as ./libnccl-net.so")
       ->required();
-  app->add_option("--json", state->json, "Also write the report as JSON")->type_name("FILE");
+  add_file_option(*app, "--json", state->json, "Also write the report as JSON");
   app->add_option("--case", state->only, "Only this case; may be given again")->type_name("NAME");
   app->add_option("--device", state->probe.device, "Device of the plugin")
       ->type_name("N")

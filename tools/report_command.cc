@@ -20,6 +20,8 @@ struct State {
 };
 
 int run(const State& state) {
+  const Status writable = perf::check_writable(state.trace);
+  if (!writable.ok()) return usage(writable);
   std::vector<Recording> recordings;
   for (const std::string& file : state.files) {
     Result<Recording> recording = read_recording(file);

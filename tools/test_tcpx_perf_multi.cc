@@ -32,7 +32,7 @@ int run(std::string_view role, const std::string& host, const std::string& gpu) 
   }
   Result<InForce> in_force = InForce::from_environment();
   if (!in_force.ok()) return usage(in_force.status());
-  const EndOptions end{.gpu = static_cast<int>(*number)};
+  const EndOptions end{.gpu = static_cast<int>(*number), .host_instead = true};
   if (role == "server") return serve(*in_force, {.end = end, .once = true});
   if (const Status status = prefer_client_settings(*in_force); !status.ok()) return usage(status);
   const auto plan = perf::make_plan(in_force->perf(), false);

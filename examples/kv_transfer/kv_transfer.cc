@@ -15,7 +15,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -38,6 +40,7 @@ constexpr std::uint64_t kBlocks = 128;           // of each part
 constexpr std::uint64_t kBlockBytes = 16 << 10;  // 16 tokens, 4 heads, 128 values of 2 bytes
 constexpr std::uint32_t kRequests = 20;
 constexpr microseconds kPatience{30'000'000};
+constexpr microseconds kMoment{100'000};  // Between two looks at whether the other side is there.
 
 // The cache is [part][block][byte]; where a block's share of one part begins.
 constexpr std::uint64_t offset_of(std::uint64_t part, std::uint64_t block) {
@@ -166,11 +169,26 @@ class Prefill {
     engine_->run([&](sluice::Engine& engine) {
       id = engine.notify(peer_, std::as_bytes(std::span(bytes.data(), bytes.size())));
     });
-    return id.status();
+    if (id.ok()) return {};
+    // A peer that is lost is known no more: what became of it says more than that.
+    const sluice::Status lost = loss(kMoment);
+    return lost.ok() ? id.status() : lost;
+  }
+  // Why the decode side is gone; OK while it is there.
+  sluice::Status loss(microseconds patience) {
+    std::array<sluice::PeerEvent, 1> event;
+    return engine_->poll_peers(event, patience) == 1 ? event[0].status : sluice::Status();
   }
   sluice::Status hear() {
     std::array<sluice::Notification, 8> told;
-    const std::size_t count = engine_->poll_notifications(told, kPatience);
+    std::size_t count = 0;
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while ((count = engine_->poll_notifications(told, kMoment)) == 0) {
+      if (sluice::Status lost = loss(microseconds(0)); !lost.ok()) return lost;
+      if (std::chrono::steady_clock::now() > end) {
+        return {sluice::StatusCode::kTimedOut, "the decode side is silent"};
+      }
+    }
     for (std::size_t i = 0; i < count; ++i) {
       std::uint32_t request = kRequests;
       if (told[i].bytes.size() == 4) std::memcpy(&request, told[i].bytes.data(), 4);
@@ -179,11 +197,7 @@ class Prefill {
       cache_.give_back(found->second);
       reading_.erase(found);
     }
-    if (count > 0) return {};
-    std::array<sluice::PeerEvent, 1> event;
-    const bool lost = engine_->poll_peers(event, microseconds(0)) == 1;
-    return lost ? event[0].status
-                : sluice::Status(sluice::StatusCode::kTimedOut, "the decode side is silent");
+    return {};
   }
 
   Cache cache_;
@@ -192,11 +206,21 @@ class Prefill {
   std::map<std::uint32_t, std::vector<std::uint32_t>> reading_;  // Blocks by request.
 };
 
+// The file is there at once with all that it holds, for whoever waits for it.
+sluice::Status leave_address(const std::string& file, const std::string& address) {
+  const std::string part = file + ".part";
+  std::ofstream stream(part);
+  stream << address << '\n';
+  stream.close();
+  if (stream && std::rename(part.c_str(), file.c_str()) == 0) return {};
+  return sluice::Status::from_errno(errno, "cannot write " + file);
+}
+
 int prefill(const std::string& address_file) {
   auto engine = make_engine("prefill");
   if (!engine.ok()) return fail("prefill", engine.status());
-  std::ofstream(address_file + ".part") << (*engine)->address() << '\n';
-  std::rename((address_file + ".part").c_str(), address_file.c_str());
+  const sluice::Status left = leave_address(address_file, (*engine)->address());
+  if (!left.ok()) return fail("prefill", left);
   auto thread = sluice::ProgressThread::start(engine.take());
   if (!thread.ok()) return fail("prefill", thread.status());
   Prefill side(thread.take());
@@ -351,6 +375,7 @@ int both() {
     runs = ::waitpid(child, &ended, WNOHANG) == 0;
   }
   const int result = runs ? decode(address) : 1;
+  if (runs && result != 0) ::kill(child, SIGTERM);  // Nobody will come to it.
   if (runs) ::waitpid(child, &ended, 0);
   ::unlink(file.c_str());
   ::rmdir(folder.c_str());

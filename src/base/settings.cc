@@ -20,6 +20,7 @@ constexpr std::uint64_t kMiB = 1024 * kKiB;
 constexpr std::uint64_t kGiB = 1024 * kMiB;
 constexpr std::uint64_t kHourMs = 3'600'000;
 constexpr std::size_t kLongestText = 255;  // bytes
+constexpr std::string_view kPrefix = "SLUICE_";
 
 // A setting and the field of its Owner that holds it.
 template <typename Owner>
@@ -58,7 +59,8 @@ constexpr Row<Options> kRows[] = {
      &Options::net},
     {{"device", "SLUICE_DEVICE", "", "", 0, 0, "",
       "The Device of the Net by name, where a plugin drives several NICs and this engine is to use "
-      "one that is not the first; empty is the first."},
+      "one that is not the first; empty is the first, NAME? that of the name or else the only "
+      "one."},
      &Options::device},
     {{"channels", "SLUICE_CHANNELS", "UCCL_TCPX_NUM_CHANNELS", "", 0, 64, "",
       "Channels per peer and direction: more use more cores and, on a fast NIC, more of its "
@@ -241,6 +243,12 @@ const Row<Owner>* find_row(const Owner& options, std::string_view name) {
   return nullptr;
 }
 
+std::string not_a_setting(std::string_view name, std::string_view nearest) {
+  if (nearest.empty())
+    return fmt::format("{} is not a setting: `sluice settings` lists them", name);
+  return fmt::format("{} is not a setting, the nearest is {}", name, nearest);
+}
+
 std::string unit_of(const Setting& setting) {
   const std::string_view unit = setting.unit;
   return unit.empty() || unit == "bytes" ? "" : fmt::format(" {}", unit);
@@ -319,8 +327,7 @@ Status set_by_name(Owner& options, std::string_view name, std::string_view value
   if (const Row<Owner>* row = find_row(options, name)) return set_row(options, *row, value);
   std::vector<std::string_view> names;
   for (const Row<Owner>& row : rows_of(options)) names.emplace_back(row.setting.name);
-  return {StatusCode::kNotFound, fmt::format("{} is not a setting, the nearest is {}", name,
-                                             nearest_name(names, with_underscores(name)))};
+  return {StatusCode::kNotFound, not_a_setting(name, nearest_name(names, with_underscores(name)))};
 }
 
 template <typename Owner>
@@ -416,20 +423,29 @@ std::string_view environment_source(const Setting& setting) {
 
 std::vector<std::string> unknown_environment() {
   std::vector<std::string_view> known;
-  for (const Setting& setting : kSettings) known.emplace_back(setting.environment);
-  for (const Setting& setting : kPerfSettings) known.emplace_back(setting.environment);
-  for (const Setting& setting : kNcclSettings) known.emplace_back(setting.environment);
+  const auto add = [&](std::span<const Setting> table) {
+    for (const Setting& setting : table) {
+      known.push_back(std::string_view(setting.environment).substr(kPrefix.size()));
+    }
+  };
+  add(kSettings);
+  add(kPerfSettings);
+  add(kNcclSettings);
   std::vector<std::string> lines;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     const std::string_view name = text.substr(0, text.find('='));
-    if (!name.starts_with("SLUICE_")) continue;
+    if (!name.starts_with(kPrefix)) continue;
     const bool of_tests = name.starts_with("SLUICE_STANDIN_") ||
                           name.starts_with("SLUICE_EMULATOR_") || name == "SLUICE_TCPX_PLUGIN";
     if (of_tests) continue;  // The knobs of tests/tcpx_standin and tests/emulator.
-    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-    lines.push_back(fmt::format("environment {} is not a setting, the nearest is {}", name,
-                                nearest_name(known, name)));
+    const std::string_view rest = name.substr(kPrefix.size());
+    if (std::find(known.begin(), known.end(), rest) != known.end()) continue;
+    // What all of them begin with makes none near.
+    const std::string_view nearest = nearest_name(known, rest);
+    lines.push_back(
+        "environment " +
+        not_a_setting(name, nearest.empty() ? "" : fmt::format("{}{}", kPrefix, nearest)));
   }
   return lines;
 }

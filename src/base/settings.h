@@ -61,7 +61,8 @@ Status validate(const PerfOptions& options);
 // What a setting may be, for people: "0 to 64", "4 KiB to 64 MiB", "error, warning, info".
 [[nodiscard]] std::string legal_values(const Setting& setting);
 
-// The name with the fewest edits to `word`, or one that begins with it; "" when there are no names.
+// The name with the fewest edits to `word`, or one that begins with it; "" when none is near: more
+// than half of the word would have to change.
 [[nodiscard]] std::string_view nearest_name(std::span<const std::string_view> names,
                                             std::string_view word);
 

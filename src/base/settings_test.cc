@@ -10,6 +10,7 @@
 namespace sluice {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -229,6 +230,9 @@ TEST(Settings, UnknownEnvironmentIsFound) {
   EXPECT_THAT(unknown_environment(),
               ElementsAre("environment SLUICE_CHANELS is not a setting, the nearest is "
                           "SLUICE_CHANNELS"));
+  const ScopedEnvironment far("SLUICE_FOO", "2");
+  EXPECT_THAT(unknown_environment(),
+              Contains("environment SLUICE_FOO is not a setting: `sluice settings` lists them"));
 }
 
 TEST(ParseNumber, Suffixes) {
@@ -268,7 +272,9 @@ TEST(NearestName, FewestEdits) {
   const std::string_view names[] = {"channels", "chunk_bytes", "window"};
   EXPECT_EQ(nearest_name(names, "widow"), "window");
   EXPECT_EQ(nearest_name(names, "chunk"), "chunk_bytes");
-  EXPECT_EQ(nearest_name(names, ""), "window");
+  EXPECT_EQ(nearest_name(names, "w"), "window");
+  EXPECT_EQ(nearest_name(names, ""), "");
+  EXPECT_EQ(nearest_name(names, "foo"), "");
   EXPECT_EQ(nearest_name({}, "window"), "");
 }
 

@@ -77,7 +77,7 @@ std::string_view nearest_name(std::span<const std::string_view> names, std::stri
     // A name cut short is as near as one with a single slip.
     const bool begins = !word.empty() && name.starts_with(word);
     const std::size_t edits = begins ? 1 : edit_distance(word, name);
-    if (edits < fewest) {
+    if (edits < fewest && (begins || 2 * edits <= word.size())) {
       fewest = edits;
       best = name;
     }

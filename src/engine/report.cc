@@ -9,6 +9,8 @@ namespace {
 
 // A living peer says something several times in that time, whatever its settings.
 constexpr Nanoseconds kSilence = from_ms(5000);
+// Longer than any pass, chunk or round trip takes where all is well.
+constexpr Nanoseconds kMoving = from_ms(100);
 
 double seconds(Nanoseconds time) { return static_cast<double>(time) / 1e9; }
 
@@ -22,6 +24,20 @@ bool any_held_here(const PeerFacts& peer) {
   return std::any_of(peer.channels.begin(), peer.channels.end(), [](const ChannelFacts& one) {
     return !one.sends && (one.in_flight > one.in_net || one.announced > 0);
   });
+}
+
+// What has not begun waits for somebody, however much moved a moment ago.
+bool moves(const PeerFacts& peer) {
+  const bool under_way = any_in_net(peer, true) || any_in_net(peer, false) || any_held_here(peer) ||
+                         peer.one_sided + peer.served > 0;
+  return under_way && peer.still_for < kMoving;
+}
+
+std::string since_it_moved(const PeerFacts& peer) {
+  if (peer.still_for < kMoving) {
+    return fmt::format("something moved {:.0f} ms ago", seconds(peer.still_for) * 1000);
+  }
+  return fmt::format("nothing moved for {:.1f} s", seconds(peer.still_for));
 }
 
 std::string channel_line(const ChannelFacts& one) {
@@ -51,6 +67,10 @@ Cause likely_cause(const PeerFacts& peer) {
         "the peer says nothing, not even that it lives: its process is stopped or makes no "
         "passes, or the network is cut",
         "look at that process; ping the host"};
+  }
+  if (moves(peer)) {
+    return {"it moves, as it should: something did within the last 100 ms",
+            "nothing; if it is too slow, sluice report of both ends' recordings"};
   }
   if (peer.making_send_channels || peer.making_recv_channels) {
     return {
@@ -99,9 +119,9 @@ std::string report_text(const std::string& engine, const std::vector<PeerFacts>&
   std::string text = fmt::format("engine {}: {} peers\n", engine, peers.size());
   for (const PeerFacts& peer : peers) {
     text += fmt::format(
-        "  peer {} {}: nothing moved for {:.1f} s, last heard {:.1f} s ago; {} sends, {} credits; "
-        "{} receives, {} not announced\n",
-        peer.id, peer.label, seconds(peer.still_for), seconds(peer.silent_for), peer.sends,
+        "  peer {} {}: {}, last heard {:.1f} s ago; {} sends, {} credits; {} receives, {} not "
+        "announced\n",
+        peer.id, peer.label, since_it_moved(peer), seconds(peer.silent_for), peer.sends,
         peer.credits, peer.recvs, peer.unannounced);
     if (peer.one_sided + peer.served > 0) {
       text += fmt::format("    {} one-sided transfers asked for here, {} served\n", peer.one_sided,

@@ -19,6 +19,7 @@ bool means(const PeerFacts& peer, std::string_view part) {
 
 TEST(LikelyCause, WhatComesFirstHidesWhatFollowsFromIt) {
   PeerFacts peer;
+  peer.still_for = from_ms(1000);
   EXPECT_TRUE(means(peer, "nothing is asked for"));
   peer.unannounced = 2;
   EXPECT_TRUE(means(peer, "receives wait for sends of the peer"));
@@ -42,8 +43,26 @@ TEST(LikelyCause, WhatComesFirstHidesWhatFollowsFromIt) {
 
 TEST(LikelyCause, WhatWaitsForAPlaceInTheWindowIsHeldHere) {
   PeerFacts peer;
+  peer.still_for = from_ms(1000);
   peer.channels = {receiving(0, 0, 3)};
   EXPECT_TRUE(means(peer, "takes no more receives"));
+}
+
+TEST(LikelyCause, OfWhatMovesIsThatItMoves) {
+  PeerFacts peer;
+  peer.still_for = from_ms(20);
+  EXPECT_TRUE(means(peer, "nothing is asked for"));
+  peer.sends = 4;
+  EXPECT_TRUE(means(peer, "posted no receive"));
+  peer.channels = {sending(16, 7)};
+  EXPECT_TRUE(means(peer, "it moves"));
+  EXPECT_NE(report_text("x", {peer}).find(": something moved 20 ms ago, last heard"),
+            std::string::npos);
+  peer.still_for = from_ms(200);
+  EXPECT_TRUE(means(peer, "does not finish what was sent"));
+  peer.still_for = 0;
+  peer.silent_for = from_ms(6000);
+  EXPECT_TRUE(means(peer, "stopped"));
 }
 
 TEST(ReportText, HasEveryChannelWithItsWindow) {

@@ -117,16 +117,28 @@ Result<std::unique_ptr<Net>> make_net(const Options& options, const Clock& clock
   return options.net == "tcp" ? make_tcp_net(options, clock) : make_plugin_net(options, clock);
 }
 
-// The place of the Device that `device` names.
-Result<std::uint32_t> device_of(const Net& net, const std::string& device) {
+// The place of the Device that `device` names. Behind a name that nobody gave, but that a NIC near
+// the engine has, is a '?': a plugin may call its Devices otherwise.
+Result<std::uint32_t> device_of(const Net& net, std::string_view device) {
+  const bool guessed = device.ends_with('?');
+  if (guessed) device.remove_suffix(1);
   if (device.empty()) return std::uint32_t{0};
   std::string names;
   for (std::uint32_t i = 0; i < net.devices().size(); ++i) {
     if (net.devices()[i].name == device) return i;
     names += (i == 0 ? "" : ", ") + net.devices()[i].name;
   }
+  if (guessed && net.devices().size() == 1) {
+    SLUICE_LOG(kWarning, "library", "net {} has no device {}, the NIC near this engine: taking {}",
+               net.name(), device, names);
+    return std::uint32_t{0};
+  }
   return Status(StatusCode::kInvalidArgument,
-                fmt::format("device: net {} has no \"{}\", it has {}", net.name(), device, names));
+                fmt::format("device: net {} has no \"{}\"{}, it has {}", net.name(), device,
+                            guessed ? ", which is the NIC near this engine as sluice topo shows it "
+                                      "(--device NAME takes another)"
+                                    : "",
+                            names));
 }
 
 }  // namespace

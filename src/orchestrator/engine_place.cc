@@ -76,11 +76,15 @@ Result<std::vector<std::uint32_t>> parse_gpus(const std::string& list, std::uint
   }
 }
 
+std::string device_at(const Options& base, const EnginePlace& place) {
+  return base.net == "tcp" || place.nic.empty() ? "" : place.nic + "?";
+}
+
 Options options_at(const Options& base, const EnginePlace& place, std::uint32_t index) {
   Options options = base;
   options.name = base.name.empty() ? place.name : fmt::format("{}/{}", base.name, place.name);
   if (place.gpu >= 0) options.gpu = fmt::format("{}", place.gpu);
-  if (base.net != "tcp" && base.device.empty()) options.device = place.nic;
+  if (options.device.empty()) options.device = device_at(base, place);
   if (base.listen_port != 0) {
     options.listen_port = static_cast<std::uint16_t>(base.listen_port + index);
   }

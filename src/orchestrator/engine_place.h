@@ -33,6 +33,10 @@ struct EnginePlace {
 // the wrong one.
 Result<std::vector<std::uint32_t>> parse_gpus(const std::string& list, std::uint32_t count);
 
+// The setting `device` for the place's NIC, where nobody has named a Device: "" where the Net of
+// `base` is no plugin.
+[[nodiscard]] std::string device_at(const Options& base, const EnginePlace& place);
+
 // The settings of the engine at `place`, the `index`-th of those that `base` is for: its name, its
 // GPU, its NIC's Device where the Net is a plugin, and the listening port `index` above base's.
 [[nodiscard]] Options options_at(const Options& base, const EnginePlace& place,

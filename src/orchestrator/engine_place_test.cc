@@ -77,7 +77,7 @@ TEST(OptionsAt, NameGpuDeviceAndPort) {
   const Options options = options_at(base, place, 2);
   EXPECT_EQ(options.name, "gpu2");
   EXPECT_EQ(options.gpu, "2");
-  EXPECT_EQ(options.device, "eth2");
+  EXPECT_EQ(options.device, "eth2?");
   EXPECT_EQ(options.listen_port, 20002);
 
   base.net = "tcp";

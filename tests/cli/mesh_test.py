@@ -149,6 +149,13 @@ class Loopback(MeshTest):
                 (["--hosts", "hosts", "--rank", "2"], "--rank: rank 2 of 2 hosts", {}),
                 (["--hosts", "hosts"], "3 processes were started for 2 hosts",
                  {"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}),
+                (["--rank", "0", "--hosts", "hosts", "--port", "0"], "1 to 65535", {}),
+                (["--rank", "0", "--hosts", "hosts", "--port", "99999"], "1 to 65535", {}),
+                (["--rank", "0", "--hosts", "hosts", "--json", "no/m.json"],
+                 "cannot write no/m.json", {}),
+                (["--rank", "0", "--hosts", "hosts", "--plot", "no/m.svg"],
+                 "cannot write no/m.svg", {}),
+                (["--rank", "0", "--hosts", "hosts", "--size", "8x"], '"8x" is not a number', {}),
                 (["--rank", "0"], "--hosts is required", {})]:
             with self.subTest(arguments=arguments):
                 self.assert_fails(self.sluice("mesh", *arguments, **changes), 2, part)

@@ -72,11 +72,14 @@ class Local(CliTest):
                                               "--size", "300001", "--iterations", "5",
                                               "--phase-ms", "10"))
 
-    def test_a_list_of_gpus_that_are_not_here(self):
-        result = self.sluice("orchestrate", "local", "--gpus", "0,5", *QUICK)
-        self.assert_works(result)
-        self.assertIn("no CUDA device here; measuring host memory", result.stderr)
-        self.assertEqual(len(engine_rows(result.stdout)), 2 * 3)
+    def test_gpus_that_are_not_here(self):
+        for gpus in ("0,500", "all", "zz", "500"):
+            with self.subTest(gpus=gpus):
+                if gpus == "all" and os.path.exists("/dev/nvidia0"):
+                    continue
+                result = self.sluice("orchestrate", "local", "--gpus", gpus, *QUICK)
+                self.assert_fails(result, 2, "gpus")
+                self.assertEqual(result.stdout, "")
 
     def test_wrong_command_lines(self):
         for arguments, part in [(["--engines", "0"], "--engines"),
@@ -84,9 +87,19 @@ class Local(CliTest):
                                 (["--channels", "0"], "legal are 1 to 64"),
                                 (["--threads", "two"], "--threads"),
                                 (["--blocks", "2"], "blocks are for --op write"),
+                                (["--engines", "2", "--map", "x"], "--map x"),
                                 (["--engines", "2", "--gpus", "0"], "--gpus")]:
             with self.subTest(arguments=arguments):
                 self.assert_fails(self.sluice("orchestrate", "local", *arguments), 2, part)
+
+    def test_ports_end_at_65535(self):
+        for command in (["orchestrate", "server"], ["perf", "multi", "server"],
+                        ["orchestrate", "client", "127.0.0.1"],
+                        ["perf", "multi", "client", "127.0.0.1"]):
+            with self.subTest(command=command):
+                result = self.sluice(*command, "--port", "65534", "--engines", "3")
+                self.assert_fails(result, 2, "--port 65534: 3 engines")
+                self.assertEqual(result.stdout, "")
 
 
 class Apart(CliTest):
@@ -117,6 +130,21 @@ class Apart(CliTest):
         self.assert_works(self.sluice("orchestrate", "client", "127.0.0.1", "--port", port,
                                       "--engines", "3", *QUICK))
         self.stop(server)
+
+    def test_a_server_process_that_ends_ends_all(self):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            server = self.start(harness.SLUICE, "perf", "multi", "server", "--listen-host",
+                                "127.0.0.1", "--port", str(free_ports(2)), "--engines", "2")
+            for _ in range(2):
+                self.assertIn("sluice perf server", server.stdout.readline())
+            with open(f"/proc/{server.pid}/task/{server.pid}/children", encoding="ascii") as file:
+                children = file.read().split()
+            os.kill(int(children[1]), number)
+            _, err = server.communicate(timeout=harness.LIMIT_S)
+            self.assertEqual(server.returncode, 1, err)
+            self.assertIn("the process of host1 ", err)
+            for child in children:
+                self.assertFalse(os.path.exists(f"/proc/{child}"), "none is left behind")
 
     def test_more_engines_than_the_server_has(self):
         server, port = self.start_orchestrator()

@@ -19,6 +19,7 @@ class Local(CliTest):
         result = self.sluice("perf", "local", "--channels", "3", "--json", "out.json", *QUICK)
         self.assert_works(result)
         lines = result.stdout.splitlines()
+        self.assertIn("latency is half of a round trip", lines[1])
         self.assertIn("GB/s", lines[3])
         rows = rows_of(result.stdout)
         self.assertEqual([row.split()[:3] for row in rows], [["8", "B", "3"], ["64", "KiB", "3"]])
@@ -47,6 +48,7 @@ class Local(CliTest):
         result = self.sluice("perf", "local", "--op", "write", "--blocks", "50", "--block-size",
                              "4KiB", "--layout", "random", "--json", "out.json", *QUICK[2:])
         self.assert_works(result)
+        self.assertIn("latency is from asking to the completion", result.stdout)
         (row,) = self.read_json("out.json")["results"]
         self.assertEqual((row["op"], row["blocks"], row["block_bytes"], row["layout"],
                           row["size_bytes"], row["verified"]),
@@ -109,16 +111,29 @@ class Local(CliTest):
         self.assertEqual(result.stdout, "")
         self.assertIn("max_transfers: 7 are too few", result.stderr)
         self.assertIn("the server on loopback did not start", result.stderr)
+        result = self.sluice("perf", "local", *QUICK, SLUICE_GPU="abc")
+        self.assertIn('gpu: "abc" is not legal, legal are none and', result.stderr)
 
     def test_gpu_that_is_not_there(self):
-        result = self.sluice("perf", "local", "--gpu", "5", "--json", "out.json", *QUICK)
-        self.assert_works(result)
-        self.assertEqual(result.stderr, "gpu 5: no CUDA device here; measuring host memory\n")
-        self.assertEqual(self.read_json("out.json")["results"][0]["memory"], "host")
+        for command in (["local"], ["local", "--server-gpu", "500"], ["server"], ["sweep"],
+                        ["client", "127.0.0.1"]):
+            gpu = [] if "--server-gpu" in command else ["--gpu", "500"]
+            self.assert_fails(self.sluice("perf", *command, *gpu), 2, "gpu 500")
 
     def test_json_that_cannot_be_written(self):
-        self.assert_fails(self.sluice("perf", "local", "--json", "no/such/folder.json", *QUICK), 1,
-                          "no/such/folder.json", "No such file")
+        engines = ["--engines", "2"]
+        for command in (["perf", "local"], ["perf", "client", "127.0.0.1"], ["perf", "sweep"],
+                        ["perf", "multi", "local", *engines], ["orchestrate", "local", *engines]):
+            with self.subTest(command=command):
+                for name, why in (("no/such/folder.json", "No such file"), (".", "directory")):
+                    result = self.sluice(*command, "--json", name, *QUICK)
+                    self.assert_fails(result, 2, "cannot write " + name, why)
+                    self.assertEqual(result.stdout, "", "nothing is measured before")
+                self.assert_fails(self.sluice(*command, "--json", "", *QUICK), 2, "--json")
+                if command[:2] != ["perf", "local"] and "client" not in command:
+                    self.assert_fails(self.sluice(*command, "--plot", "no/such.svg", *QUICK), 2,
+                                      "cannot write no/such.svg")
+        self.assertEqual(os.listdir(self.folder), [])
 
     def test_iteration_0_is_logged(self):
         result = self.sluice("perf", "local", "--log-level", "info", *QUICK)
@@ -230,7 +245,7 @@ class Recorded(CliTest):
         self.assert_fails(self.sluice("report", kept[1], "cut"), 1, "cut: not a recording")
         self.assert_fails(self.sluice("report", "none"), 1, "none", "No such file")
         self.assert_fails(self.sluice("report"), 2, "files")
-        self.assert_fails(self.sluice("report", kept[0], "--trace", "no/such"), 1, "no/such")
+        self.assert_fails(self.sluice("report", kept[0], "--trace", "no/such"), 2, "no/such")
 
 
 if __name__ == "__main__":

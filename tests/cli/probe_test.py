@@ -76,11 +76,27 @@ class ProbeTest(harness.CliTest):
         self.assertEqual(result.returncode, 1)
         self.assertIn("did not come back within 2 s in: a message", report["cases"][0]["seen"])
 
+    def test_many_engines_over_a_plugin_whose_device_is_no_nic(self):
+        plugin = "plugin:" + os.path.join(PLUGINS, "libnccl-net-standin-v8.so")
+        for command in (["orchestrate"], ["perf", "multi"]):
+            with self.subTest(command=command):
+                measure = [*command, "local", "--engines", "2", "--net", plugin, "--size", "64K",
+                           "--iterations", "3", "--phase-ms", "10", "--channels", "1"]
+                result = self.sluice(*measure, "--log-level", "warning")
+                self.assert_works(result)
+                if os.path.exists("/sys/class/net/eth0/device"):
+                    self.assertIn("has no device eth0, the NIC near this engine", result.stderr)
+                wrong = self.sluice(*measure, "--device", "eth9")
+                self.assertIn('has no "eth9", it has standin-host0', wrong.stderr)
+
     def test_what_cannot_be_tried(self):
         result, report = self.probe("no-such-plugin.so")
         self.assertEqual(result.returncode, 2)
         self.assertIn("no-such-plugin.so", result.stderr)
         self.assertIsNone(report)
+        result = self.sluice("probe", os.path.join(PLUGINS, "libnccl-net-standin-v8.so"), "--json",
+                             "no/such")
+        self.assert_fails(result, 2, "cannot write no/such")
         result, _ = self.probe("libnccl-net-standin-v8.so", "--case", "nonsense")
         self.assertEqual(result.returncode, 2)
         self.assertIn("there are properties", result.stderr)

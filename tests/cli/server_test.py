@@ -17,8 +17,10 @@ class Refused(CliTest):
 
     def test_nobody_listens(self):
         port = free_port()
-        self.assert_fails(self.client("127.0.0.1", "--port", port), 1, f"127.0.0.1:{port}",
-                          "Connection refused")
+        result = self.client("127.0.0.1", "--port", port)
+        self.assert_fails(result, 1, f"server 127.0.0.1:{port}: ", "Connection refused",
+                          "is a server running there")
+        self.assertLessEqual(result.stderr.count(port), 2, result.stderr)
 
     def test_unknown_host(self):
         self.assert_fails(self.client("no-such-host.invalid"), 1, "no-such-host.invalid")

@@ -23,9 +23,14 @@ class Usage(CliTest):
                     "--chanels is not an option here, the nearest is --channels")
         self.refuse(["perf", "client", "127.0.0.1", "--siez=8"], "the nearest is --size")
         self.refuse(["perf", "local", "--size"], "--size")
+        self.refuse(["perf", "local", "--checksum"], "--checksum: 1 required")
         self.refuse(["perf", "local", "--set", "widow=3"],
                     "widow is not a setting, the nearest is window")
         self.refuse(["perf", "local", "--set", "window"], "not of the form NAME=VALUE")
+        self.refuse(["perf", "local", "--set", "=3"], "--set =3: not of the form NAME=VALUE")
+        self.refuse(["perf", "local", "--set", "foo=1"],
+                    "foo is not a setting: `sluice settings` lists them")
+        self.refuse(["perf", "local", "--set", "perf_siz=1"], "the nearest is perf_size")
 
     def test_ranges(self):
         for arguments, legal in [
@@ -40,6 +45,7 @@ class Usage(CliTest):
                 (["--iterations", "1e9"], "legal are 0 to 1000000000"),
                 (["--verify", "some"], "legal are first, all, none"),
                 (["--gpu", "-2"], "0 to 1023"),
+                (["--cores", "x"], "x"),
                 (["--peer-timeout-ms", "1"], "legal are 10 to 3600000 ms"),
                 (["--set", "log_level=loud"], "legal are error, warning, info, debug, trace"),
         ]:
@@ -47,6 +53,7 @@ class Usage(CliTest):
         self.refuse(["perf", "client", "127.0.0.1", "--port", "0"], "legal are 1 to 65535")
         self.refuse(["perf", "server", "--port", "65536"], "legal are 1 to 65535")
         self.refuse(["perf", "sweep", "--channels", "1,0"], "legal are 1 to 64")
+        self.refuse(["perf", "sweep", "--channels", "1,x"], '"x"', "legal are 1 to 64")
 
     def test_environment(self):
         self.refuse(["perf", "local"],
@@ -63,6 +70,8 @@ class Usage(CliTest):
             self.assert_works(result)
             self.assertIn("Usage: sluice", result.stdout)
             self.assertEqual(result.stderr, "")
+            self.assertNotIn("--checksum", result.stdout, "`sluice settings` lists those")
+            self.assertNotIn("hidden", result.stdout)
         self.assertRegex(self.sluice("--version").stdout, r"\Asluice \d+\.\d+\.\d+\n\Z")
 
     def test_a_typo_in_the_environment_is_told(self):
@@ -70,6 +79,24 @@ class Usage(CliTest):
         self.assert_works(result)
         self.assertEqual(result.stderr, "sluice: environment SLUICE_CHANELS is not a setting, the "
                                         "nearest is SLUICE_CHANNELS\n")
+        for command in (["perf"], ["perf", "multi"], ["orchestrate"]):
+            engines = [] if command == ["perf"] else ["--engines", "2"]
+            result = self.sluice(*command, "local", *engines, "--size", "8", "--phase-ms", "10",
+                                 SLUICE_CHANELS="2")
+            self.assert_works(result)
+            self.assertEqual(result.stderr.count("SLUICE_CHANELS"), 1, result.stderr)
+
+    def test_options_that_go_not_together(self):
+        write = ["--op", "write"]
+        blocks = [*write, "--blocks", "2", "--block-size", "8"]
+        for options, part in [(["--layout", "random"], "--layout is for --op write"),
+                              ([*write, "--layout", "random"], "--layout is of --blocks"),
+                              ([*blocks, "--size", "8"], "--size contradicts --blocks"),
+                              (["--recorder-dir", "nonexistent"],
+                               "recorder_dir: cannot write into nonexistent")]:
+            self.refuse(["perf", "local", *options], part)
+            self.refuse(["perf", "multi", "local", "--engines", "2", *options], part)
+            self.refuse(["orchestrate", "local", "--engines", "2", *options], part)
 
 
 class Settings(CliTest):

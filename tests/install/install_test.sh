@@ -24,6 +24,10 @@ for example in ping kv_transfer; do
   "$work/$example/$example"
 done
 
+echo "an address that cannot be left:"
+! timeout 20 "$work/kv_transfer/kv_transfer" prefill "$work/no/such" 2>"$work/said"
+grep "cannot write $work/no/such" "$work/said"
+
 echo "by pkg-config:"
 pc=$(dirname "$(find "$work/moved" -name sluice.pc)")
 for static in "" --static; do

@@ -111,7 +111,7 @@ Status Worker::measure(const Task& task, Outcome& outcome) {
          .cpu_share = 1.0 / static_cast<double>(options_.places.size()),
          .memory = memory_at(place),
          .address = *address,
-         .server = host,
+         .server = "server " + host,
          .interrupted = over,
          .on_busy_server = [] {}});
   };

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "src/base/settings.h"
+#include "src/engine/secret.h"
 #include "tools/perf/one_sided_run.h"
 #include "tools/perf/statistics.h"
 
@@ -20,6 +21,7 @@ constexpr std::chrono::milliseconds kAnswer{60'000};
 // The first run of the bandwidth phase, whose content is checked, fills the window if that takes no
 // more than this.
 constexpr std::uint64_t kFirstBytes = 64ull << 20;
+constexpr std::uint64_t kFirstBlocks = 1u << 18;  // Each is filled and compared by itself.
 
 double seconds_since(SteadyClock::time_point start) {
   return std::chrono::duration<double>(SteadyClock::now() - start).count();
@@ -38,6 +40,13 @@ EngineCounters counters_of(Driver& driver) {
 EngineCounters since(const EngineCounters& before, const EngineCounters& now) {
   return {now.passes - before.passes, now.empty_passes - before.empty_passes,
           now.wake_ups - before.wake_ups, now.cpu_ns - before.cpu_ns};
+}
+
+// As the layers below name it.
+std::string end_of(const Address& address) {
+  const bool bracket = address.host.find(':') != std::string::npos;
+  return fmt::format("{}{}{}:{}", bracket ? "[" : "", address.host, bracket ? "]" : "",
+                     address.port);
 }
 
 std::uint64_t random_seed() {
@@ -81,7 +90,18 @@ Client::Client(ClientOptions options) : options_(std::move(options)), seed_(rand
 Status Client::about_server(const Status& status) const {
   // What this end's user did needs no name.
   if (options_.interrupted()) return status;
-  return status.with_context(fmt::format("server {}", options_.server));
+  std::string_view why = status.message();
+  // Who it is that could not be reached is in there as often as there are layers.
+  const auto address = Address::parse(options_.address);
+  if (address.ok() && (link_ == nullptr || !link_->connected())) {
+    const std::string end = end_of(*address);
+    if (const auto at = why.rfind(end + ": "); at != std::string_view::npos) {
+      why.remove_prefix(at + end.size() + 2);
+    }
+  }
+  const bool refused = why.find("Connection refused") != std::string_view::npos;
+  return {status.code(), fmt::format("{}: {}{}", options_.server, why,
+                                     refused ? ": is a server running there, at this port?" : "")};
 }
 
 Status Client::start() {
@@ -198,8 +218,9 @@ Result<Client::PhaseOutcome> Client::measure_phase(Phase phase, std::uint64_t si
   double rate_took = 0;  // Of the last warm-up run.
 
   if (phase == Phase::kBandwidth) {
-    next.count = std::clamp(kFirstBytes / std::max<std::uint64_t>(size, 1), std::uint64_t{1},
-                            std::uint64_t{plan.depth});
+    next.count = std::clamp(
+        std::min(kFirstBytes / std::max<std::uint64_t>(size, 1), kFirstBlocks / blocks_.count),
+        std::uint64_t{1}, std::uint64_t{plan.depth});
   }
   next.checked = checked_in_first(plan.verify, next.count);
   bool warm = false;
@@ -268,7 +289,7 @@ Result<Client::RunOutcome> Client::run_agreed(const Run& run, bool together) {
   if (ready == nullptr) {
     return Status(StatusCode::kProtocol, "it is not ready for a run, nor does it refuse it");
   }
-  if (run.op != "send") return run_one_sided(run, ready->region, together);
+  if (run.op != "send") return run_one_sided(run, *ready, together);
 
   Exchange exchange(*hub_, *link_, *room_, run, End::kClient);
   status = exchange.prepare();
@@ -301,10 +322,10 @@ Result<Client::RunOutcome> Client::run_agreed(const Run& run, bool together) {
   return outcome;
 }
 
-Result<Client::RunOutcome> Client::run_one_sided(const Run& run, const std::string& exported,
+Result<Client::RunOutcome> Client::run_one_sided(const Run& run, const Ready& ready,
                                                  bool together) {
-  OneSidedRun one_sided(*hub_, *link_, *room_, run, blocks_);
-  Status status = one_sided.prepare(exported);
+  OneSidedRun one_sided(*hub_, *link_, *room_, run, blocks_, ready.slots);
+  Status status = one_sided.prepare(ready.region);
   if (!status.ok()) return status;
   if (together) {
     if (const auto all = meet(0); !all.ok()) return all.status();
@@ -320,7 +341,6 @@ Result<Client::RunOutcome> Client::run_one_sided(const Run& run, const std::stri
   outcome.counters = since(counters_before, counters_of(hub_->driver()));
   outcome.bytes_beside = one_sided.bytes_beside();
   status = one_sided.wind_up();
-  if (status.ok()) status = one_sided.check();
   if (status.ok()) status = link_->say(Finish{});
   if (!status.ok()) return status;
   const Result<Message> last = link_->hear(kAnswer);

@@ -27,7 +27,7 @@ struct ClientOptions {
   std::string name{};                 // ResultRow::engine
   Memory memory = Memory::kHost;
   std::string address{};  // The server's, as Engine::connect() takes it.
-  std::string server{};   // For people: "10.0.0.2:20000".
+  std::string server{};   // For people: "server 10.0.0.2:20000".
   std::function<bool()> interrupted{};
   std::function<void()> on_busy_server{};  // Called once if it lets us wait.
 };
@@ -53,9 +53,9 @@ class Client {
   Result<PhaseOutcome> measure_phase(Phase phase, std::uint64_t size, const Plan& plan);
   Result<RunOutcome> run(const Run& run, bool together);
   Result<RunOutcome> run_agreed(const Run& run, bool together);
-  Result<RunOutcome> run_one_sided(const Run& run, const std::string& exported, bool together);
+  Result<RunOutcome> run_one_sided(const Run& run, const Ready& ready, bool together);
   Result<std::uint64_t> meet(std::uint64_t value);
-  // The failure, with the server's name.
+  // The failure, with the server's name, once.
   [[nodiscard]] Status about_server(const Status& status) const;
 
   ClientOptions options_;

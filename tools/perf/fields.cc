@@ -23,6 +23,11 @@ std::uint64_t Fields::number(const char* name, std::uint64_t min, std::uint64_t 
   return value;
 }
 
+std::uint64_t Fields::optional_number(const char* name, std::uint64_t min, std::uint64_t max,
+                                      std::uint64_t otherwise) {
+  return object_.contains(name) ? number(name, min, max) : otherwise;
+}
+
 double Fields::positive(const char* name) {
   const auto field = object_.find(name);
   if (field == object_.end() || !field->is_number()) return fail(name), 0;

@@ -20,6 +20,9 @@ class Fields {
   explicit Fields(const nlohmann::json& object) : object_(object) {}
 
   std::uint64_t number(const char* name, std::uint64_t min, std::uint64_t max);
+  // The same, or `otherwise` where there is none.
+  std::uint64_t optional_number(const char* name, std::uint64_t min, std::uint64_t max,
+                                std::uint64_t otherwise);
   double positive(const char* name);  // Or 0; finite.
   bool truth(const char* name);
   std::string text(const char* name);           // Printable.

@@ -26,7 +26,11 @@ Result<std::unique_ptr<Hub>> Hub::create(const Options& options, Threading threa
   std::unique_ptr<Gpu> gpu;
   if (options.gpu != "none") {
     const Result<std::uint64_t> index = parse_number(options.gpu);
-    if (!index.ok()) return index.status().with_context("gpu");
+    if (!index.ok()) {
+      return Status(StatusCode::kInvalidArgument,
+                    fmt::format("gpu: \"{}\" is not legal, legal are none and the number of a GPU",
+                                options.gpu));
+    }
     // Its own: the engine's belongs to the engine's thread.
     auto opened = open_cuda_gpu({.index = static_cast<std::uint32_t>(*index),
                                  .unpack = CopyBy::kCopy,

@@ -35,10 +35,14 @@ Status copy_now(Gpu& gpu, std::span<std::byte> on_gpu, std::span<std::byte> on_h
 
 }  // namespace
 
-MemoryChoice choose_memory(int gpu) {
-  if (gpu < 0) return {};
-  if (static_cast<std::uint32_t>(gpu) < count_cuda_gpus()) return {Memory::kCuda, ""};
-  return {Memory::kHost, fmt::format("gpu {}: no CUDA device here; measuring host memory", gpu)};
+Result<Memory> choose_memory(int gpu) {
+  if (gpu < 0) return Memory::kHost;
+  const std::uint32_t there = count_cuda_gpus();
+  if (static_cast<std::uint32_t>(gpu) < there) return Memory::kCuda;
+  return Status(StatusCode::kUnavailable,
+                fmt::format("gpu {}: {}", gpu,
+                            there == 0 ? "no CUDA device here"
+                                       : fmt::format("legal are 0 to {} here", there - 1)));
 }
 
 const char* to_string(Memory kind) { return kind == Memory::kHost ? "host" : "cuda"; }

@@ -12,14 +12,8 @@
 
 namespace sluice::perf {
 
-// Which memory a command works on, and why it is not what was asked ("" when it is).
-struct MemoryChoice {
-  Memory kind = Memory::kHost;
-  std::string notice;
-};
-
-// For `--gpu N`; -1: not asked for a GPU.
-[[nodiscard]] MemoryChoice choose_memory(int gpu);
+// For `--gpu N`; -1: not asked for a GPU. kUnavailable: there is no such GPU.
+[[nodiscard]] Result<Memory> choose_memory(int gpu);
 
 // "host", as in JSON.
 [[nodiscard]] const char* to_string(Memory kind);

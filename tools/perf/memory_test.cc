@@ -45,9 +45,8 @@ TEST(Buffer, RefusalSaysHowMuch) {
 }
 
 TEST(ChooseMemory, SaysWhatIsMeasuredInstead) {
-  EXPECT_EQ(choose_memory(-1).notice, "");
-  EXPECT_EQ(choose_memory(3).notice, "gpu 3: no CUDA device here; measuring host memory");
-  EXPECT_STREQ(to_string(choose_memory(3).kind), "host");
+  EXPECT_EQ(*choose_memory(-1), Memory::kHost);
+  EXPECT_EQ(choose_memory(3).status().message(), "gpu 3: no CUDA device here");
 }
 
 }  // namespace

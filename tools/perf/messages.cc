@@ -38,6 +38,7 @@ Json to_json(const Run& run) {
 Json to_json(const Ready& ready) {
   Json json{{"message", "ready"}};
   if (!ready.region.empty()) json["region"] = ready.region;
+  if (ready.slots > 0) json["slots"] = ready.slots;
   return json;
 }
 Json to_json(const Finish&) { return {{"message", "finish"}}; }
@@ -73,6 +74,13 @@ Message read_run(Fields& fields) {
   return run;
 }
 
+Message read_ready(Fields& fields) {
+  Ready ready;
+  ready.region = fields.optional_text("region");
+  ready.slots = fields.optional_number("slots", 1, UINT64_MAX, 0);
+  return ready;
+}
+
 Message read_done(Fields& fields) {
   Done done;
   done.cpu_seconds = fields.positive("cpu_seconds");
@@ -89,7 +97,7 @@ Message read_message(Fields& fields) {
   }
   if (kind == "welcome") return read_welcome(fields);
   if (kind == "run") return read_run(fields);
-  if (kind == "ready") return Ready{fields.optional_text("region")};
+  if (kind == "ready") return read_ready(fields);
   if (kind == "finish") return Finish{};
   if (kind == "done") return read_done(fields);
   if (kind != "refusal") fields.fail("message");

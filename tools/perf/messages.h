@@ -51,6 +51,9 @@ struct Run {
 
 struct Ready {
   std::string region{};  // Of Engine::export_region(), in hexadecimal; "" for messages.
+  // Operations of this size that it holds, for what is free here may be less than at the client;
+  // 0: not said.
+  std::uint64_t slots = 0;
 };
 
 struct Finish {};

@@ -32,6 +32,8 @@ TEST(Messages, RoundTrip) {
   round_trip(Start{});
   EXPECT_EQ(round_trip(Ready{}).region, "");
   EXPECT_EQ(round_trip(Ready{"00ff"}).region, "00ff");
+  EXPECT_EQ(round_trip(Ready{"00ff"}).slots, 0u);
+  EXPECT_EQ(round_trip(Ready{"00ff", 7}).slots, 7u);
   round_trip(Finish{});
   EXPECT_EQ(round_trip(perf::Run{.op = "read"}).op, "read");
   EXPECT_EQ(round_trip(Welcome{.channels = 8, .memory = "host"}).channels, 8u);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,20 +23,21 @@ namespace sluice::perf {
 
 class OneSidedRun {
  public:
-  // Everything must outlive this; the room fits the run, and `run.depth` operations.
-  OneSidedRun(Hub& hub, Link& link, const Room& room, const Run& run, const Blocks& blocks);
+  // Everything must outlive this; the room fits the run. `slots_there`: of the server's room, which
+  // may have fewer than this end's; 0: it does not say.
+  OneSidedRun(Hub& hub, Link& link, const Room& room, const Run& run, const Blocks& blocks,
+              std::uint64_t slots_there);
   ~OneSidedRun();
   OneSidedRun(const OneSidedRun&) = delete;
   OneSidedRun& operator=(const OneSidedRun&) = delete;
 
-  // `exported`: what the server's Ready says. Fills what is to be checked.
+  // `exported`: what the server's Ready says.
   Status prepare(const std::string& exported);
-  // Every operation, `depth` at a time; one at a time where latency is measured.
+  // Every operation, `depth` at a time; one at a time where latency is measured. Those that are to
+  // be checked are filled before and compared after, a batch at a time.
   Status go();
   // Waits for the end of what went on beside, when it has been measured.
   Status wind_up();
-  // What prepare() filled, at the other end of the way that it took.
-  Status check();
 
   [[nodiscard]] std::uint64_t bytes_beside() const { return beside_.bytes_moved(); }
   [[nodiscard]] std::uint64_t checked() const { return checked_; }
@@ -54,12 +56,31 @@ class OneSidedRun {
 
   void on_completion(const Completion& completion);
   Status post();
-  // Whether writing: one block from here to there, or back, until it is complete.
-  Status move_all(bool writes);
+  Status post_until(std::uint64_t end);
+  // The content of the operations from `from` up to `end`, which share no slot.
+  Status fill(std::uint64_t from, std::uint64_t end);
+  Status check(std::uint64_t from, std::uint64_t end);
+  Status fill_one(std::uint64_t operation);
+  Status clear_one(std::uint64_t operation);
+  Status check_one(std::uint64_t operation);
+  // Their slots, gaps included, in one piece each, from here to there or back.
+  Status move(std::uint64_t from, std::uint64_t end, bool writes);
   Status until_idle(std::size_t most_in_flight);
-  Status pass();
+  Status pass(std::chrono::microseconds limit);
+  // For work that makes no passes: the peer is to hear from us.
+  Status pass_if_due();
+  [[nodiscard]] std::uint64_t base_of(std::uint64_t operation) const {
+    return first_ + operation % slots_ * stride_;
+  }
+  // An operation's slot as the host sees it: the memory itself, or image_, which store() brings
+  // there and load() from there.
+  [[nodiscard]] std::span<std::byte> image_of(std::uint64_t operation);
+  Status store(std::uint64_t operation);
+  Status load(std::uint64_t operation);
+  // Calls handle(piece, block, place of the piece in the block) for all bytes of the blocks.
   template <typename Handle>
-  Status for_each_block(const std::vector<std::uint64_t>& places, Handle&& handle);
+  Status for_each_piece(std::span<std::byte> image, const std::vector<std::uint64_t>& places,
+                        Handle&& handle);
 
   Hub& hub_;
   Link& link_;
@@ -81,7 +102,9 @@ class OneSidedRun {
   std::vector<InFlight> in_flight_;
   Beside beside_;
   std::uint64_t posted_ = 0;
-  std::vector<std::byte> scratch_;  // A block.
+  bool measuring_ = false;        // What completes is what is measured.
+  Clock::time_point passed_at_;   // When the last pass was.
+  std::vector<std::byte> image_;  // A slot; empty for host memory.
   std::vector<double> samples_;
   std::vector<double> post_samples_;
   std::uint64_t checked_ = 0;

@@ -99,9 +99,10 @@ Result<Layout> make_layout(std::uint64_t size, std::uint64_t least_slots, std::u
   if (layout.region_bytes > available / 4 * 3) {
     return Status(
         StatusCode::kUnavailable,
-        fmt::format("messages of {} bytes need {} bytes of memory, and of {} bytes free no "
+        fmt::format("messages of {} bytes{} need {} bytes of memory, and of {} bytes free no "
                     "more than three quarters are taken",
-                    size, layout.region_bytes, available));
+                    size, beside == 0 ? "" : fmt::format(" and {} bytes beside them", beside),
+                    layout.region_bytes, available));
   }
   layout.slots = (layout.region_bytes - first) / stride;
   return layout;

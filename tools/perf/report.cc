@@ -1,10 +1,15 @@
 #include "tools/perf/report.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+
+#include "src/base/fd.h"
 
 namespace sluice::perf {
 namespace {
@@ -75,6 +80,23 @@ std::string report_json(std::span<const ResultRow> rows,
   }
   document["machine"] = machine_json(machine);
   return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Status check_writable(const std::string& path) {
+  const auto refuse = [&](int error) {
+    return Status::from_errno(error, fmt::format("cannot write {}", path));
+  };
+  if (path.empty()) return {};
+  struct stat there {};
+  if (::stat(path.c_str(), &there) == 0) {
+    if (S_ISDIR(there.st_mode)) return refuse(EISDIR);
+    return ::access(path.c_str(), W_OK) == 0 ? Status() : refuse(errno);
+  }
+  // The only way to ask whether a folder takes a file of this name.
+  const Fd made(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (!made.valid()) return refuse(errno);
+  ::unlink(path.c_str());
+  return {};
 }
 
 Status write_file(const std::string& path, std::string_view content) {

@@ -17,6 +17,9 @@ namespace sluice::perf {
                                       std::span<const tools::SettingInForce> settings,
                                       const Machine& machine);
 
+// Whether write_file() will work, as far as one can know before; leaves no file behind. "" is OK.
+Status check_writable(const std::string& path);
+
 // Replaces `path`. kSystem names it.
 Status write_file(const std::string& path, std::string_view content);
 

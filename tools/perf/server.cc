@@ -147,7 +147,7 @@ Status Server::serve_one_sided(Link& link) {
   });
   if (!exported.ok()) return exported.status();
   const double cpu_before = cpu_seconds();
-  Status status = link.say(Ready{to_hex(*exported)});
+  Status status = link.say(Ready{to_hex(*exported), room_->layout().slots});
   if (!status.ok()) return status;
   const Result<Message> message = link.hear(kLongestRun);
   if (!message.ok()) return message.status();

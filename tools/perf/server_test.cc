@@ -181,11 +181,32 @@ TEST(PerfServer, WritesAndReadsAreMeasured) {
       EXPECT_EQ(row->blocks, blocks.count);
       EXPECT_EQ(row->block_bytes * row->blocks, size);
       EXPECT_EQ(row->layout, to_string(blocks.order));
+      // All of them, of both phases and of the runs before.
+      EXPECT_GE(row->verified_messages, 2 * plan.iterations + 2);
+      EXPECT_GT(row->p50_us, 0);
       EXPECT_GT(row->post_us, 0);
       client->reset();
       EXPECT_THAT(server.line(), HasSubstr("done"));
     }
   }
+}
+
+TEST(PerfServer, WritesAndReadsFitTheEndWithLessMemory) {
+  RunningServer server(kMostMemory);  // One slot, where the client has two.
+  for (const Op op : {Op::kWrite, Op::kRead}) {
+    Plan plan = quick_plan();
+    plan.op = op;
+    plan.iterations = 3;
+    expect_measures(server, plan, 60u << 20);
+  }
+  Plan plan = quick_plan();
+  plan.op = Op::kWrite;
+  plan.beside = 170u << 20;
+  auto client = connect_client(server);
+  ASSERT_TRUE(client.ok()) << client.status().message();
+  const auto row = (*client)->measure(8, plan, [](Phase) {});
+  ASSERT_FALSE(row.ok());
+  EXPECT_THAT(std::string(row.status().message()), HasSubstr("178257920 bytes beside them"));
 }
 
 TEST(PerfServer, MeasuresEverySizeBothWays) {
