@@ -1,5 +1,6 @@
 // cancel() and deadlines: a transfer ends once, no byte comes after its end, and all else goes on.
 #include "tests/engine/one_sided_fixture.h"
+#include "tests/support/sanitized.h"
 
 namespace sluice {
 namespace {
@@ -26,16 +27,17 @@ struct CancelPair : OneSidedPair {
     return writes ? a.engine->write(b_at_a, here, there, options)
                   : a.engine->read(b_at_a, here, there, options);
   }
-  // Ours again: nothing may come any more while both make passes.
+  // Ours again: nothing may come any more while both make passes. What a cancelled read was served
+  // the target's Net may still read, as its user has it, which the thread sanitizer calls a race.
   void expect_untouched(int passes) {
-    std::ranges::fill(local, std::byte{0x5a});
-    std::ranges::fill(remote, std::byte{0x5a});
-    const std::vector<std::byte> before = local;
+    const std::vector<std::byte> before(kBytes, std::byte{0x5a});
+    local = before;
+    if (!kThreadSanitizer) remote = before;
     for (int pass = 0; pass < passes; ++pass) {
       b.pass();
       a.pass();
     }
-    EXPECT_TRUE(local == before && remote == before);
+    EXPECT_TRUE(local == before && (kThreadSanitizer || remote == before));
   }
   // Everything is as good as new.
   void expect_works() {

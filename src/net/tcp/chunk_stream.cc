@@ -13,8 +13,9 @@
 namespace sluice {
 namespace {
 
-// A long stream is acknowledged every so many chunks: half of the usual window.
-constexpr std::uint32_t kMostOwed = 8;
+// A long stream is acknowledged every so many chunks: a quarter of the usual window, and half of
+// what staging of GPU memory holds, so that a sender is told before it has nothing left to send.
+constexpr std::uint32_t kMostOwed = 4;
 
 // How many bytes of `moved` belong to a part of `room` bytes, taken off `moved`.
 std::size_t take(std::size_t& moved, std::size_t room) {
