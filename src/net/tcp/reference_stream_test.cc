@@ -104,7 +104,8 @@ TEST_F(ReferenceStreamTest, ALongStreamIsAcknowledgedOnTheWay) {
     ASSERT_EQ(sender->move(chunk, Wait::kYes), Move::kAll);
     receive(arrived, false);
   }
-  ASSERT_TRUE(eventually([&] { return sender->release(chunks[7]) == Release::kReleased; }));
+  // Fewer than four are owed, whenever it has told of the others.
+  ASSERT_TRUE(eventually([&] { return sender->release(chunks[4]) == Release::kReleased; }));
 }
 
 TEST_F(ReferenceStreamTest, AReceiverTellsWhatItHasBeforeItWaitsForMore) {
