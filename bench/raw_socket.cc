@@ -21,6 +21,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -32,7 +33,9 @@ struct Arguments {
   std::uint64_t connections = 2;
   std::uint64_t bytes = std::uint64_t{8} << 30;  // Over all connections.
   std::uint64_t size = 0;  // Of one send() or recv(), or of a message; 0: 512 KiB, or 8 bytes.
-  std::uint64_t region = 64 << 20;  // Over all connections.
+  // Over all connections; of pingpong, what its messages lie in one behind the other. 0: 64 MiB, or
+  // one message.
+  std::uint64_t region = 0;
   std::uint64_t rcvbuf = 0;         // 0: the kernel's own choice.
   std::uint64_t rounds = 20000;     // Of pingpong.
   std::string congestion = "reno";  // "" leaves the system's.
@@ -100,6 +103,8 @@ Arguments parse(int argc, char** argv) {
   const bool pingpong = arguments.mode == "pingpong";
   if (pingpong) arguments.connections = 1;
   if (arguments.size == 0) arguments.size = pingpong ? 8 : 512 << 10;
+  if (arguments.region == 0) arguments.region = pingpong ? arguments.size : 64 << 20;
+  if (pingpong && arguments.region < arguments.size) usage("--region");
   return arguments;
 }
 
@@ -260,12 +265,12 @@ void poll_through(Call call, int fd, std::byte* at, std::uint64_t bytes) {
   }
 }
 
-void send_message(int fd, std::vector<std::byte>& message) {
+void send_message(int fd, std::span<std::byte> message) {
   poll_through([](int s, std::byte* at, std::uint64_t n) { return send(s, at, n, MSG_NOSIGNAL); },
                fd, message.data(), message.size());
 }
 
-void receive_message(int fd, std::vector<std::byte>& message) {
+void receive_message(int fd, std::span<std::byte> message) {
   poll_through([](int s, std::byte* at, std::uint64_t n) { return recv(s, at, n, 0); }, fd,
                message.data(), message.size());
 }
@@ -276,11 +281,13 @@ void run_pingpong(const Arguments& arguments, int listening) {
   const int fd = connect_all(arguments, listening, child == 0)[0];
   meet(fd);
   fcntl(fd, F_SETFL, O_NONBLOCK);
-  std::vector<std::byte> message(arguments.size, std::byte{1});
+  std::vector<std::byte> region(arguments.region, std::byte{1});
+  const std::uint64_t places = arguments.region / arguments.size;
   const std::uint64_t warm_up = arguments.rounds / 10 + 1;
   std::vector<double> micros;
   micros.reserve(arguments.rounds);
   for (std::uint64_t round = 0; round < arguments.rounds + warm_up; ++round) {
+    const auto message = std::span(region).subspan(round % places * arguments.size, arguments.size);
     if (child == 0) {
       receive_message(fd, message);
       send_message(fd, message);
