@@ -163,7 +163,7 @@ EngineSim::Reach EngineSim::draw_reach(std::size_t index, std::size_t peer) {
   reach.notifies = reach.op == Op::kNotify || draw(3) == 0;
   if (reach.notifies) {
     reach.notification_bytes = 4 + draw(draw(4) > 0 ? 100 : draw(6) > 0 ? 5'000 : 200'000);
-    const bool certain = !reach.to_be_cancelled && reach.deadline == 0 &&
+    const bool certain = !reach.to_be_cancelled && reach.deadline == 0 && fault_ != Fault::kLie &&
                          (reach.handle == Handle::kGood || reach.handle == Handle::kAlso);
     const bool urgent = reach.priority == Priority::kUrgent;
     if (certain && !urgent && draw(6) == 0) reach.notification_bytes = 0;
@@ -329,10 +329,9 @@ EngineSim::Reach* EngineSim::told_reach(std::size_t index, const Notification& n
       continue;
     }
     std::size_t& next = behind[static_cast<std::size_t>(reach.priority)];
-    const bool fits =
-        empty ? reach.number >= next && reach.notification_bytes == 0 &&
-                    (!reach.complete || reach.status.ok() || (may_fail && !differed(reach.status)))
-              : reach.number == number;
+    const bool fits = empty ? reach.number >= next && reach.notification_bytes == 0 &&
+                                  (!reach.complete || reach.status.ok() || may_fail)
+                            : reach.number == number;
     if (!fits) continue;
     if (reach.number < next) violation(name_of(reach) + ": told twice or out of order");
     next = reach.number + 1;
