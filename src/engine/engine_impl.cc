@@ -14,6 +14,8 @@ namespace {
 constexpr Nanoseconds kCloseLimit = from_ms(1000);
 // Passes that read only the peer that spoke last, before all others are looked at again.
 constexpr std::uint32_t kBlindPasses = 8;
+// So often the time of many peers wakes an engine: those whose time is near go along.
+constexpr Nanoseconds kWakesPerTimeout = 16;
 // Arrivals, and chunks to send, that one pass hands to the Gpu.
 constexpr std::size_t kLargestBatch = 1024;
 
@@ -94,6 +96,7 @@ EngineImpl::EngineImpl(EngineParts parts)
       batch_(kLargestBatch),
       cadence_(cadence_of(options_)) {
   live_.reserve(options_.max_peers);
+  awake_.reserve(options_.max_peers);
 }
 
 Status EngineImpl::start() {
@@ -152,7 +155,7 @@ Result<PeerId> EngineImpl::connect(std::string_view address) {
   }
   auto& slot = *peers_.find(id);
   slot = std::make_unique<Peer>(context_, id, (*stream)->remote());
-  live_.push_back(slot.get());
+  live_.push_back({slot.get(), INT64_MAX});
   bootstrap_.add_outbound(stream.take(), parsed->secret, id);
   next_time_ = 0;
   return PeerId(id);
@@ -163,6 +166,7 @@ Status EngineImpl::disconnect(PeerId peer) {
   if (found == nullptr) return no_such_peer(peer);
   bootstrap_.forget(found->id());
   found->fail({StatusCode::kClosed, "disconnected"});
+  rouse(*found);
   return {};
 }
 
@@ -174,6 +178,17 @@ Status EngineImpl::no_such_peer(PeerId peer) {
 Peer* EngineImpl::find_peer(PeerId peer) {
   auto* slot = peers_.find(static_cast<std::uint64_t>(peer));
   return slot == nullptr ? nullptr : slot->get();
+}
+
+void EngineImpl::rouse(Peer& peer) {
+  if (!std::exchange(peer.awake, true)) awake_.push_back(&peer);
+}
+
+void EngineImpl::leave_out_still() {
+  std::erase_if(awake_, [](Peer* peer) {
+    peer->awake = !peer->still();
+    return !peer->awake;
+  });
 }
 
 Result<TransferId> EngineImpl::send(PeerId peer, Slice from, Priority priority) {
@@ -190,7 +205,9 @@ Result<TransferId> EngineImpl::transfer(Direction direction, PeerId peer, Slice 
   if (found == nullptr) return no_such_peer(peer);
   if (found->failed()) return found->failure();
   auto id = transfers_.add(direction, peer, slice, priority);
-  if (id.ok()) found->enqueue(static_cast<std::uint64_t>(*id), direction);
+  if (!id.ok()) return id;
+  found->enqueue(static_cast<std::uint64_t>(*id), direction);
+  rouse(*found);
   return id;
 }
 
@@ -198,7 +215,7 @@ std::size_t EngineImpl::progress() {
   const Nanoseconds now = clock_->now();
   recorder_.at(now);
   // Everybody in turn is the first to find room in a batch, and the user to hear of.
-  if (live_.size() > 1) std::rotate(live_.begin(), live_.begin() + 1, live_.end());
+  if (awake_.size() > 1) std::rotate(awake_.begin(), awake_.begin() + 1, awake_.end());
   std::size_t steps = move_chunks(now);  // First: what the caller has just asked for goes out.
   const std::size_t heard = handle_ready();
   // What was announced is posted in the same pass: wait() would take another for a reason to spin.
@@ -208,8 +225,12 @@ std::size_t EngineImpl::progress() {
   if (now >= next_time_) handle_time(now);
   steps += bury_gone();
   ++counters_.passes;
-  if (steps == 0) ++counters_.empty_passes;
-  if (steps > 0) worked_at_ = now;
+  if (steps > 0) {
+    worked_at_ = now;
+  } else {
+    ++counters_.empty_passes;
+    leave_out_still();
+  }
   return steps;
 }
 
@@ -219,7 +240,7 @@ std::size_t EngineImpl::handle_ready() {
   if (blind_passes_ > 0) {
     --blind_passes_;
     Peer* peer = find_peer(speaker_);
-    if (peer != nullptr && peer->listens()) return peer->on_ready();
+    if (peer != nullptr && peer->listens()) return hear(*peer);
   }
   return look_at_all();
 }
@@ -236,9 +257,15 @@ std::size_t EngineImpl::look_at_all() {
     } else if ((tags[i] & Bootstrap::kTagBit) != 0) {
       steps += bootstrap_.on_ready(tags[i]);
     } else if (Peer* peer = find_peer(PeerId(tags[i]))) {
-      steps += peer->on_ready();
+      steps += hear(*peer);
     }
   }
+  return steps;
+}
+
+std::size_t EngineImpl::hear(Peer& peer) {
+  const std::size_t steps = peer.on_ready();
+  if (steps > 0) rouse(peer);
   return steps;
 }
 
@@ -264,6 +291,7 @@ std::size_t EngineImpl::handle_outcomes() {
       welcome(std::move(outcome));
     } else if (Peer* peer = find_peer(PeerId(outcome.peer))) {
       peer->fail(outcome.status);
+      rouse(*peer);
     }
   }
   return steps;
@@ -288,20 +316,22 @@ void EngineImpl::welcome(Bootstrap::Outcome outcome) {
     }
     auto& slot = *peers_.find(id);
     slot = std::make_unique<Peer>(context_, id, outcome.link->stream().remote());
-    live_.push_back(slot.get());
+    live_.push_back({slot.get(), 0});
   }
   Peer* peer = find_peer(PeerId(id));
   peer->join(std::move(outcome.link), outcome.limits);
+  std::ranges::find(live_, peer, &Live::peer)->next_time = 0;
+  rouse(*peer);
   peer_events_.push_back({PeerId(id), PeerEventKind::kConnected, {}, peer->label()});
   next_time_ = 0;
 }
 
-// The data path: one pass over every channel of every peer.
+// The data path: one pass over every channel of every peer that is awake.
 std::size_t EngineImpl::move_chunks(Nanoseconds now) {
   std::size_t steps = 0;
   bool making_channels = false;
   std::uint32_t asking = 0;
-  for (Peer* peer : live_) {
+  for (Peer* peer : awake_) {
     making_channels = making_channels || peer->making_channels();
     asking += peer->asks() ? 1 : 0;
   }
@@ -311,9 +341,9 @@ std::size_t EngineImpl::move_chunks(Nanoseconds now) {
     if (moved > 0) peer->note_moved(now);
     steps += moved;
   };
-  for (Peer* peer : live_) count(peer, peer->reap(batch_, now));
+  for (Peer* peer : awake_) count(peer, peer->reap(batch_, now));
   const std::uint64_t ticket = batch_.launch(*gpu_);
-  for (Peer* peer : live_) count(peer, peer->advance(ticket, now));
+  for (Peer* peer : awake_) count(peer, peer->advance(ticket, now));
   if (packs_.launch(*gpu_)) ++steps;
   if (sums_.launch(*gpu_)) ++steps;
   return steps;
@@ -321,7 +351,14 @@ std::size_t EngineImpl::move_chunks(Nanoseconds now) {
 
 void EngineImpl::handle_time(Nanoseconds now) {
   next_time_ = bootstrap_.on_time(now);
-  for (Peer* peer : live_) next_time_ = std::min(next_time_, peer->on_time(now));
+  const Nanoseconds soon = now + from_ms(options_.peer_timeout_ms) / kWakesPerTimeout;
+  for (Live& live : live_) {
+    if (live.next_time <= soon) {
+      live.next_time = live.peer->on_time(now);
+      if (live.peer->failed() || !live.peer->flushed()) rouse(*live.peer);
+    }
+    next_time_ = std::min(next_time_, live.next_time);
+  }
   see_off(now);
   look_for_stalls(now);
   if (!accepting_) next_time_ = std::min(next_time_, now + from_ms(20));
@@ -331,8 +368,8 @@ void EngineImpl::handle_time(Nanoseconds now) {
 // Peers that have failed and whose memory the Net has let go of.
 std::size_t EngineImpl::bury_gone() {
   std::size_t steps = 0;
-  for (std::size_t i = 0; i < live_.size();) {
-    Peer* peer = live_[i];
+  for (std::size_t i = 0; i < awake_.size();) {
+    Peer* peer = awake_[i];
     if (!peer->gone()) {
       ++i;
       continue;
@@ -349,8 +386,9 @@ std::size_t EngineImpl::bury_gone() {
       next_time_ = 0;
     }
     if (peer->failure().code() != StatusCode::kClosed) keep_recording("lost");
-    live_[i] = live_.back();
-    live_.pop_back();
+    awake_[i] = awake_.back();
+    awake_.pop_back();
+    std::erase_if(live_, [peer](const Live& live) { return live.peer == peer; });
     peers_.release(peer->id());
     ++steps;
   }
@@ -387,7 +425,10 @@ std::size_t EngineImpl::poll_peers(std::span<PeerEvent> out) {
 }
 
 void EngineImpl::close() {
-  for (Peer* peer : live_) peer->fail({StatusCode::kClosed, "the engine closed"});
+  for (const Live& live : live_) {
+    live.peer->fail({StatusCode::kClosed, "the engine closed"});
+    rouse(*live.peer);
+  }
   const Nanoseconds deadline = clock_->now() + kCloseLimit;
   while (clock_->now() < deadline) {
     const Nanoseconds now = clock_->now();
@@ -398,7 +439,7 @@ void EngineImpl::close() {
     control_->sleep(std::chrono::microseconds(100));
   }
   keep_recording("closed");
-  for (Peer* peer : live_) peer->stop_lingering();
+  for (const Live& live : live_) live.peer->stop_lingering();
 }
 
 }  // namespace sluice

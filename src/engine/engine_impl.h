@@ -84,6 +84,12 @@ class EngineImpl final : public Engine {
     Nanoseconds deadline;
   };
 
+  // Peers that are still are not looked at before their time: it is here, not in their memory.
+  struct Live {
+    Peer* peer;
+    Nanoseconds next_time;
+  };
+
   // How wait() and arm() spend the time until there is work.
   enum class Cadence : std::uint8_t { kAdapt, kSpin, kYield, kSleep };
 
@@ -102,8 +108,16 @@ class EngineImpl final : public Engine {
                              Layout& layout);
   static Status no_such_peer(PeerId peer);
   Peer* find_peer(PeerId peer);
+  // Passes go over it from now on, as long as it is not still.
+  void rouse(Peer& peer);
+  void leave_out_still();
   std::size_t handle_ready();
   std::size_t look_at_all();
+  void look_at_all_next() {
+    speaker_ = PeerId(0);
+    blind_passes_ = 0;
+  }
+  std::size_t hear(Peer& peer);
   std::size_t accept_strangers();
   std::size_t handle_outcomes();
   void welcome(Bootstrap::Outcome outcome);
@@ -134,7 +148,10 @@ class EngineImpl final : public Engine {
   const wire::Limits own_limits_;
   Bootstrap bootstrap_;
   SlotPool<std::unique_ptr<Peer>> peers_;
-  std::vector<Peer*> live_;  // Of peers_: what a pass goes over, beginning with another each time.
+  std::vector<Live> live_;  // Of peers_: all.
+  // Of these: what a pass goes over, beginning with another each time. A peer that is not in it is
+  // still; one that is may be.
+  std::vector<Peer*> awake_;
   std::deque<PeerEvent> peer_events_;
   std::deque<Notification> last_notifications_;  // Of peers that are gone.
   std::vector<Leaving> leaving_;

@@ -63,9 +63,9 @@ Result<TransferId> EngineImpl::one_sided(Direction direction, PeerId peer,
     const auto transfer = static_cast<std::uint64_t>(*id);
     if (options.deadline.count() > 0) {
       transfers_.find(transfer)->deadline = clock_->now() + from_us(options.deadline.count());
-      next_time_ = 0;
     }
     found->enqueue(transfer, direction);
+    rouse(*found);
   } else {
     transfers_.give_back(layout);
   }
@@ -101,6 +101,7 @@ Status EngineImpl::cancel(TransferId transfer) {
   }
   Peer* peer = find_peer(found->peer);
   if (peer->failed()) return {};  // It ends for that reason.
+  rouse(*peer);
   return peer->cancel(id, found->direction);
 }
 
@@ -110,7 +111,7 @@ std::size_t EngineImpl::poll_notifications(std::span<Notification> out) {
     out[count++] = std::move(last_notifications_.front());
     last_notifications_.pop_front();
   }
-  for (Peer* peer : live_) {
+  for (Peer* peer : awake_) {  // Whoever has one is.
     while (count < out.size() && peer->take_notification(out[count].bytes)) {
       out[count++].peer = PeerId(peer->id());
     }

@@ -50,7 +50,7 @@ std::string EngineImpl::report() {
   const Nanoseconds now = clock_->now();
   recorder_.at(now);
   std::vector<PeerFacts> peers;
-  for (const Peer* peer : live_) peers.push_back(facts_of(*peer, now));
+  for (const Live& live : live_) peers.push_back(facts_of(*live.peer, now));
   return report_text(name_, peers) + keep_recording("report");
 }
 
@@ -95,7 +95,7 @@ void EngineImpl::look_for_stalls(Nanoseconds now) {
   if (options_.stall_report_ms == 0 || live_.empty()) return;
   const Nanoseconds limit = from_ms(options_.stall_report_ms);
   next_time_ = std::min(next_time_, now + limit / 2);
-  for (Peer* peer : live_) {
+  for (Peer* peer : awake_) {
     if (!peer->stalls(now, limit)) continue;
     const std::string text = report_text(name_, {facts_of(*peer, now)}) + keep_recording("stall");
     for (std::string_view rest = text; !rest.empty();) {

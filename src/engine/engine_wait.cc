@@ -22,15 +22,17 @@ constexpr std::uint64_t kBytesPerNanosecond = 8;
 Nanoseconds EngineImpl::sleep_limit(Nanoseconds now) {
   // Nothing wakes us when a Gpu is done, and it soon is.
   if (batch_.pending(*gpu_) || packs_.pending(*gpu_) || sums_.pending(*gpu_)) return 0;
-  const Nanoseconds until_time = std::max<Nanoseconds>(next_time_ - now, 0);
+  Nanoseconds next_time = next_time_;
   bool moves = false;
   std::uint64_t bytes = 0;
-  for (const Peer* peer : live_) {
+  for (const Peer* peer : awake_) {
+    next_time = std::min(next_time, peer->next_deadline());
     if (peer->chunks_in_flight() || peer->making_channels() || peer->failed() || peer->doubted()) {
       moves = true;
       bytes += peer->bytes_in_net();
     }
   }
+  const Nanoseconds until_time = std::max<Nanoseconds>(next_time - now, 0);
   if (!moves) return until_time;
   // A Net wakes us when it is worth it; this bounds what one that waits for more can cost.
   if (net_->wake_fd() >= 0) return std::min(until_time, kLongestSleep);
@@ -70,9 +72,8 @@ void EngineImpl::wait(std::chrono::microseconds limit) {
     if (cadence_ != Cadence::kSpin) sched_yield();
   }
   short_gaps_ = false;
-  speaker_ = PeerId(0);
-  blind_passes_ = 0;
   while (clock_->now() < end) {
+    look_at_all_next();
     net_->arm();
     sleeping_.store(true);
     const bool interrupted = interrupted_.exchange(false);
@@ -97,8 +98,7 @@ void EngineImpl::wait(std::chrono::microseconds limit) {
 std::chrono::microseconds EngineImpl::arm() {
   constexpr std::chrono::microseconds kNotNow{0};
   if (clock_->now() < spin_end(worked_at_, std::numeric_limits<Nanoseconds>::max())) return kNotNow;
-  speaker_ = PeerId(0);
-  blind_passes_ = 0;
+  look_at_all_next();
   net_->arm();
   sleeping_.store(true);
   const bool idle = !interrupted_.load() && progress() == 0;

@@ -407,6 +407,13 @@ std::uint64_t Inbound::bytes_in_net() const {
   return bytes;
 }
 
+bool Inbound::still() const {
+  return in_flight_ == 0 && waiting_.empty() && small_.empty() && listeners_.empty() && offered_ &&
+         !lost_ && wanted_anew_ == 0 && failure_.ok() &&
+         std::all_of(channels_.begin(), channels_.end(),
+                     [](const auto& channel) { return channel->idle() && !channel->failed(); });
+}
+
 bool Inbound::drained() const {
   return small_.empty() && std::all_of(channels_.begin(), channels_.end(),
                                        [](const auto& channel) { return channel->drained(); });

@@ -60,6 +60,8 @@ class Inbound {
   // come any more: what a peer that said Goodbye still owes.
   [[nodiscard]] bool settled() const;
 
+  // Nothing to do before a frame of the peer's, or a receive, comes.
+  [[nodiscard]] bool still() const;
   [[nodiscard]] bool busy() const { return in_flight_ > 0; }  // Chunks are in the Net.
   [[nodiscard]] std::uint64_t bytes_in_net() const;           // Roughly.
   void add_facts(PeerFacts& facts) const;

@@ -390,6 +390,13 @@ std::uint64_t Outbound::bytes_in_net() const {
   return bytes;
 }
 
+bool Outbound::still() const {
+  const bool settled = state_ == State::kNone || (state_ == State::kReady && !awaits_missing_);
+  const bool starts = !waiting_.empty() && sends_started_ < credits_received_;
+  return settled && !starts && in_flight_ == 0 && urgent_.queue.empty() && urgent_.sums.empty() &&
+         normal_.queue.empty() && normal_.sums.empty();
+}
+
 bool Outbound::drained() const {
   return std::all_of(channels_.begin(), channels_.end(),
                      [](const OutboundChannel& channel) { return channel.empty(); });

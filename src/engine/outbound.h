@@ -61,6 +61,8 @@ class Outbound {
   std::size_t drain();
   [[nodiscard]] bool drained() const;
 
+  // Nothing to do before a frame of the peer's, or a message, comes.
+  [[nodiscard]] bool still() const;
   // That are not given up.
   [[nodiscard]] bool has_channels() const { return !channels_.empty() && state_ != State::kLost; }
   [[nodiscard]] bool busy() const { return in_flight_ > 0; }  // Chunks are in the Net.

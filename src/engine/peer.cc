@@ -9,7 +9,7 @@ namespace sluice {
 namespace {
 
 // Pings in one peer_timeout: so many may be lost to a busy scheduler before a peer counts as lost.
-constexpr std::int64_t kPingsPerTimeout = 4;
+constexpr Nanoseconds kPingsPerTimeout = 4;
 
 // How long a peer that is closed keeps its send channels for the other end to receive from. Less
 // than an engine takes to close.
@@ -85,22 +85,27 @@ std::size_t Peer::on_ready() {
   if (!alive() || paused_) return 1;
   const IoAnswer answer = link_->fill();
   if (answer == IoAnswer::kNotYet) return 0;
-  handle_frames();
+  const bool heard = handle_frames();
   if (answer != IoAnswer::kSome) end_of_stream(answer);
-  return 1;
+  if (heard || answer != IoAnswer::kSome) return 1;
+  ping_if_due(link_->last_received());  // Of two pings that cross, one is enough to wake us.
+  return state_ == State::kReady && link_->flushed() ? 0 : 1;
 }
 
-void Peer::handle_frames() {
+bool Peer::handle_frames() {
   FrameStream::Frame frame;
+  bool heard = false;
   while (state_ == State::kReady) {
-    const bool pause = !inbound_.room_for_frame();
+    // One that has been still has room.
+    const bool pause = (awake || heard) && !inbound_.room_for_frame();
     if (pause != paused_) {
       paused_ = pause;
       link_->stream().set_reading(!pause);
     }
-    if (pause) return;
+    if (pause) return true;
     const FrameStream::Next next = link_->next(frame);
-    if (next == FrameStream::Next::kNone) return;
+    if (next == FrameStream::Next::kNone) return heard;
+    heard = heard || next != FrameStream::Next::kFrame || frame.type != wire::FrameType::kPing;
     const Status status =
         next == FrameStream::Next::kFrame ? on_frame(frame)
         : next == FrameStream::Next::kBad
@@ -108,6 +113,7 @@ void Peer::handle_frames() {
             : Status(StatusCode::kCorrupted, "a frame is not what its checksum says");
     if (!status.ok()) fail(status);
   }
+  return true;
 }
 
 Status Peer::on_frame(const FrameStream::Frame& frame) {
@@ -291,7 +297,9 @@ void Peer::end_of_stream(IoAnswer answer) {
 // its Goodbye above all.
 void Peer::note_flush(IoAnswer answer) {
   if (answer != IoAnswer::kFailed || state_ != State::kReady) return;
-  while (state_ == State::kReady && !paused_ && link_->fill() == IoAnswer::kSome) handle_frames();
+  while (state_ == State::kReady && !paused_ && link_->fill() == IoAnswer::kSome) {
+    handle_frames();
+  }
   end_of_stream(IoAnswer::kFailed);
 }
 
@@ -392,6 +400,12 @@ void Peer::fail_transfers() {
   });
 }
 
+bool Peer::still() const {
+  if (state_ == State::kJoining) return true;  // The bootstrap has it.
+  return state_ == State::kReady && !paused_ && !doubted() && link_->flushed() &&
+         requester_.still() && server_.still() && outbound_.still() && inbound_.still();
+}
+
 bool Peer::gone() const {
   return state_ == State::kFailing && !lingering_ && outbound_.drained() && inbound_.drained();
 }
@@ -425,9 +439,6 @@ bool Peer::stalls(Nanoseconds now, Nanoseconds limit) {
 Nanoseconds Peer::on_time(Nanoseconds now) {
   if (!alive()) return now + from_ms(3'600'000);
   const Nanoseconds timeout = from_ms(context_.options.peer_timeout_ms);
-  const Nanoseconds shorter =
-      std::min(timeout, from_ms(static_cast<std::int64_t>(limits_.peer_timeout_ms)));
-  const Nanoseconds ping_every = shorter / kPingsPerTimeout;
   const Nanoseconds heard = last_heard();
   if (now - heard > timeout) {
     fail({StatusCode::kPeerLost,
@@ -436,13 +447,23 @@ Nanoseconds Peer::on_time(Nanoseconds now) {
                       (now - heard) / 1'000'000)});
     return now;
   }
-  if (now - link_->last_sent() >= ping_every && state_ == State::kReady) {
-    if (link_->room_for(0)) link_->queue_empty(wire::FrameType::kPing);
-    note_flush(link_->flush());
-  }
+  ping_if_due(now);
   // A connection that takes nothing cannot be pinged more often by trying.
-  const Nanoseconds next_ping = std::max(link_->last_sent() + ping_every, now + ping_every / 2);
-  return std::min({next_ping, heard + timeout + 1, requester_.next_deadline()});
+  const Nanoseconds next_ping = std::max(link_->last_sent() + ping_every(), now + ping_every() / 2);
+  return std::min(next_ping, heard + timeout + 1);
+}
+
+Nanoseconds Peer::ping_every() const {
+  const std::int64_t shorter =
+      std::min<std::int64_t>(context_.options.peer_timeout_ms, limits_.peer_timeout_ms);
+  return from_ms(shorter) / kPingsPerTimeout;
+}
+
+// What is nearly due goes along with whatever has woken us.
+void Peer::ping_if_due(Nanoseconds now) {
+  if (state_ != State::kReady || now - link_->last_sent() < ping_every() * 3 / 4) return;
+  if (link_->room_for(0)) link_->queue_empty(wire::FrameType::kPing);
+  note_flush(link_->flush());
 }
 
 }  // namespace sluice

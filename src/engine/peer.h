@@ -44,7 +44,7 @@ class Peer {
   // 0 while it is joining.
   [[nodiscard]] std::uint64_t generation() const { return limits_.generation; }
 
-  // Its stream is ready; each returns steps taken.
+  // Its stream is ready; each returns steps taken. 0: it is as still as it was.
   std::size_t on_ready();
   std::size_t reap(UnpackBatch& batch, Nanoseconds now);
   std::size_t advance(std::uint64_t ticket, Nanoseconds now);
@@ -60,6 +60,15 @@ class Peer {
   bool stalls(Nanoseconds now, Nanoseconds limit);
   // Keepalive. Returns when to come again.
   Nanoseconds on_time(Nanoseconds now);
+  // Of its transfers under way; INT64_MAX: none.
+  [[nodiscard]] Nanoseconds next_deadline() const {
+    return state_ == State::kReady ? requester_.next_deadline() : INT64_MAX;
+  }
+  [[nodiscard]] bool flushed() const { return link_ == nullptr || link_->flushed(); }
+  // Nothing of it goes on by itself: passes may leave it out until a frame of its, its time or the
+  // user comes.
+  [[nodiscard]] bool still() const;
+  bool awake = false;  // The engine's mark: passes go over it.
 
   [[nodiscard]] std::uint64_t id() const { return id_; }
   // "name (10.0.0.2:41234)"
@@ -87,7 +96,8 @@ class Peer {
   enum class State : std::uint8_t { kJoining, kReady, kLeaving, kFailing };
 
   void note(EventKind kind, StatusCode code = StatusCode::kOk);
-  void handle_frames();
+  // Returns whether there was one besides Pings.
+  bool handle_frames();
   Status on_frame(const FrameStream::Frame& frame);
   Status on_one_sided_frame(const FrameStream::Frame& frame);
   Status on_manifest(const wire::Manifest& manifest);
@@ -108,6 +118,8 @@ class Peer {
   Status on_channels_wanted(const wire::ChannelsWanted& wanted);
   Status on_missing(const wire::Missing& missing);
   [[nodiscard]] Nanoseconds last_heard() const;
+  [[nodiscard]] Nanoseconds ping_every() const;
+  void ping_if_due(Nanoseconds now);
   [[nodiscard]] bool alive() const { return state_ == State::kReady || state_ == State::kLeaving; }
 
   const Context& context_;

@@ -59,6 +59,10 @@ class Requester {
     return entry.writes && entry.state == State::kMoving ? entry.transfer : 0;
   }
 
+  // No transfer is under way or waits.
+  [[nodiscard]] bool still() const {
+    return used_ == 0 && waiting_first_.empty() && waiting_.empty();
+  }
   // One pass. Adds to `steps`.
   void advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
 

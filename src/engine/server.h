@@ -45,6 +45,8 @@ class Server {
     return reads && entry.state == State::kMoving ? entry.transfer : 0;
   }
 
+  // Nothing is asked of it, and every notification is taken.
+  [[nodiscard]] bool still() const { return used_ == 0; }
   // One pass. Not OK: the initiator broke the protocol. Adds to `steps`.
   Status advance(FrameStream& link, const PeerLimits& limits, std::size_t& steps);
 

@@ -230,5 +230,28 @@ TEST(EngineFailure, AKilledPeerFailsItsTransfersAlone) { expect_loss(SIGKILL, ""
 
 TEST(EngineFailure, AStoppedPeerIsNoticedByItsSilence) { expect_loss(SIGSTOP, "silent for", 1000); }
 
+// Both have nothing to do for longer than the silence at which they would give each other up.
+TEST(EngineFailure, PingsKeepStillPeersAndEndNoWait) {
+  Options options = loopback_options();
+  options.peer_timeout_ms = 3000;
+  Pair pair(options, options);
+  const auto wake_ups = pair.a.engine->counters().wake_ups;
+  std::thread other([&] { pair.b.engine->wait(std::chrono::milliseconds(3500)); });
+  const auto start = std::chrono::steady_clock::now();
+  pair.a.engine->wait(std::chrono::milliseconds(3500));
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(3500));
+  other.join();
+  EXPECT_GE(pair.a.engine->counters().wake_ups - wake_ups, 3u);
+  pair.pass(1);
+  EXPECT_EQ(pair.a.event(PeerEventKind::kLost), nullptr);
+  EXPECT_EQ(pair.b.event(PeerEventKind::kLost), nullptr);
+
+  std::vector<std::byte> from(100);
+  std::vector<std::byte> into(100);
+  const auto recv = pair.b.engine->recv(pair.a_at_b, {pair.b.add(into), 0, 100});
+  const auto send = pair.a.engine->send(pair.b_at_a, {pair.a.add(from), 0, 100});
+  ASSERT_TRUE(pair.finish(*send, *recv));
+}
+
 }  // namespace
 }  // namespace sluice
