@@ -6,7 +6,6 @@
 #include "sluice/options.h"
 #include "src/base/clock.h"
 #include "src/engine/batches.h"
-#include "src/engine/region_export.h"
 #include "src/engine/transfer.h"
 #include "src/gpu/gpu.h"
 #include "src/net/net.h"
@@ -22,7 +21,6 @@ struct Context {
   TransferTable& transfers;
   PackBatch& packs;
   SumBatch& sums;
-  const RegionSeal& seal;
   Recorder& recorder;
   std::uint32_t device;       // Of net.
   std::uint32_t channels;     // Per peer and direction.

@@ -42,7 +42,7 @@ Secret secret_for(const Options& options) {
 
 Context context_for(const Options& options, const EngineParts& parts, Net& net, Gpu& gpu,
                     const Clock& clock, TransferTable& transfers, PackBatch& packs, SumBatch& sums,
-                    const RegionSeal& seal, Recorder& recorder) {
+                    Recorder& recorder) {
   const Device& device = net.devices()[parts.device];
   const std::uint32_t window = std::min({options.window, device.most_in_flight, kLargestWindow});
   const std::uint64_t chunk_bytes = std::min(options.chunk_bytes, device.largest_chunk);
@@ -54,7 +54,6 @@ Context context_for(const Options& options, const EngineParts& parts, Net& net, 
           transfers,
           packs,
           sums,
-          seal,
           recorder,
           parts.device,
           parts.channels,
@@ -82,15 +81,14 @@ EngineImpl::EngineImpl(EngineParts parts)
       advertise_host_(std::move(parts.advertise_host)),
       name_(options_.name),
       secret_(secret_for(options_)),
-      seal_(random_generation()),
       recorder_(options_.recorder_events),
       transfers_(options_.max_transfers, options_.max_regions, &recorder_),
       remote_regions_(options_.max_remote_regions),
       packs_(kLargestBatch),
       sums_(kLargestBatch),
-      context_(context_for(options_, parts, *net_, *gpu_, *clock_, transfers_, packs_, sums_, seal_,
+      context_(context_for(options_, parts, *net_, *gpu_, *clock_, transfers_, packs_, sums_,
                            recorder_)),
-      own_limits_(limits_of(options_, context_, *net_, name_, seal_.generation())),
+      own_limits_(limits_of(options_, context_, *net_, name_, random_generation())),
       bootstrap_(options_, secret_, own_limits_, *clock_),
       peers_(options_.max_peers),
       batch_(kLargestBatch),

@@ -16,7 +16,6 @@
 #include "src/engine/context.h"
 #include "src/engine/one_sided.h"
 #include "src/engine/peer.h"
-#include "src/engine/region_export.h"
 #include "src/engine/secret.h"
 #include "src/engine/slice_order.h"
 #include "src/gpu/gpu.h"
@@ -137,7 +136,6 @@ class EngineImpl final : public Engine {
   const std::string advertise_host_;
   const std::string name_;
   const Secret secret_;
-  const RegionSeal seal_;
   Recorder recorder_;
   TransferTable transfers_;
   RemoteRegions remote_regions_;

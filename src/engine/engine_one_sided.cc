@@ -8,7 +8,7 @@
 namespace sluice {
 
 Result<std::string> EngineImpl::export_region(RegionId region, Access access) {
-  const Region* found = transfers_.find_region(region);
+  Region* found = transfers_.find_region(region);
   const auto rights = static_cast<std::uint8_t>(access);
   if (found == nullptr) {
     return Status(StatusCode::kNotFound,
@@ -18,8 +18,8 @@ Result<std::string> EngineImpl::export_region(RegionId region, Access access) {
     return Status(StatusCode::kInvalidArgument,
                   fmt::format("access {}: 1, 2 and 3 are legal", rights));
   }
-  return RegionExport{seal_.generation(), found->length, found->kind,
-                      seal_.seal(region, found->length, found->kind, access)}
+  return RegionExport{own_limits_.generation, found->length, found->kind,
+                      found->exports.make(region, access)}
       .to_bytes();
 }
 

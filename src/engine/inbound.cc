@@ -303,7 +303,8 @@ Status Inbound::advance(FrameStream& link, std::uint64_t ticket, std::size_t& st
   if (lost_ || wanted_anew_ > 0) {
     if (Status status = advance_lost(link, steps); !status.ok()) return status;
   }
-  send_credits(link, steps);
+  if (!offered_) offer_channels(link, steps);
+  if (!waiting_.empty()) send_credits(link, steps);
   if (!failure_.ok()) return failure_;
   if (lost_ || wanted_anew_ > 0) return {};
   for (const auto& channel : channels_) {
@@ -362,15 +363,17 @@ Status Inbound::on_sum(const wire::Sum& sum, std::uint64_t id) {
   return failure_;
 }
 
+void Inbound::offer_channels(FrameStream& link, std::size_t& steps) {
+  if (!link.room_for(wire::kLargestFixedBody)) return;
+  wire::ChannelsOffered offered;
+  offered.count = static_cast<std::uint32_t>(listeners_.size());
+  for (std::uint32_t i = 0; i < offered.count; ++i) offered.handles[i] = listeners_[i]->handle();
+  link.queue(wire::FrameType::kChannelsOffered, offered);
+  offered_ = true;
+  ++steps;
+}
+
 void Inbound::send_credits(FrameStream& link, std::size_t& steps) {
-  if (!offered_ && link.room_for(wire::kLargestFixedBody)) {
-    wire::ChannelsOffered offered;
-    offered.count = static_cast<std::uint32_t>(listeners_.size());
-    for (std::uint32_t i = 0; i < offered.count; ++i) offered.handles[i] = listeners_[i]->handle();
-    link.queue(wire::FrameType::kChannelsOffered, offered);
-    offered_ = true;
-    ++steps;
-  }
   wire::Credit credit;
   while (!waiting_.empty() && receives_[next_sequence_ % wire::kMostCredits] == 0 &&
          link.room_for(2 + 8 * (credit.count + 1))) {

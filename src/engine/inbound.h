@@ -83,6 +83,7 @@ class Inbound {
   void reap_small(UnpackBatch& batch);
   std::size_t advance_small(std::uint64_t ticket);
   Status accept_channels(Nanoseconds now, std::size_t& steps);
+  void offer_channels(FrameStream& link, std::size_t& steps);
   void send_credits(FrameStream& link, std::size_t& steps);
   Status listen(std::uint32_t count, std::string_view reach, Nanoseconds now);
   void abort_channels();

@@ -103,11 +103,27 @@ void gather(const ChunkPlace& place, std::byte* to) {
   }
 }
 
+namespace {
+
+// What lies spread over much memory is in no cache: stores would wait for their lines, a few at a
+// time, and what follows would wait for the stores.
+void copy_to_cold(std::byte* to, std::span<const std::byte> from) {
+  constexpr std::size_t kLine = 64;
+  constexpr std::size_t kMost = 16 << 10;  // Of longer ones the first lines would be gone again.
+  if (from.size() <= kMost) {
+    for (std::size_t at = 0; at < from.size(); at += kLine) __builtin_prefetch(to + at, 1);
+  }
+  std::memcpy(to, from.data(), from.size());
+}
+
+}  // namespace
+
 void scatter(const ChunkPlace& place, std::uint64_t offset, std::span<const std::byte> part) {
   BlockWalk walk(place.layout->list, place.from);
   walk.skip(offset);
   for (Block piece; !part.empty() && walk.next(part.size(), piece);) {
-    std::memcpy(place.layout->regions[piece.region].base + piece.offset, part.data(), piece.length);
+    copy_to_cold(place.layout->regions[piece.region].base + piece.offset,
+                 part.first(piece.length));
     part = part.subspan(piece.length);
   }
 }

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <sodium.h>
 
-#include <algorithm>
 #include <array>
+#include <utility>
 
 namespace sluice {
 namespace {
@@ -14,30 +14,18 @@ constexpr std::size_t kBytes = 4 + 8 + 8 + 1 + wire::RegionRef::kBytes;
 
 }  // namespace
 
-wire::RegionRef RegionSeal::seal(RegionId region, std::uint64_t length, Memory kind,
-                                 Access access) const {
-  wire::RegionRef ref;
-  ref.region = static_cast<std::uint64_t>(region);
-  ref.access = static_cast<std::uint8_t>(access);
-  std::array<std::byte, 8 + 8 + 8 + 1 + 1> text;
-  ByteWriter writer(text);
-  writer.u64(generation_);
-  writer.u64(ref.region);
-  writer.u64(length);
-  writer.u8(ref.access);
-  writer.u8(static_cast<std::uint8_t>(kind));
-  std::array<unsigned char, crypto_auth_hmacsha256_BYTES> proof;
-  crypto_auth_hmacsha256(proof.data(), reinterpret_cast<const unsigned char*>(text.data()),
-                         writer.written(), reinterpret_cast<const unsigned char*>(key_.data()));
-  std::transform(proof.begin(), proof.begin() + ref.proof.size(), ref.proof.begin(),
-                 [](unsigned char c) { return static_cast<std::byte>(c); });
-  return ref;
+wire::RegionRef RegionExports::make(RegionId region, Access access) {
+  Proof& proof = proofs_.at(static_cast<std::size_t>(access) - 1);
+  if (!std::exchange(proof.made, true)) {
+    randombytes_buf(proof.bytes.data(), proof.bytes.size());
+  }
+  return {static_cast<std::uint64_t>(region), static_cast<std::uint8_t>(access), proof.bytes};
 }
 
-bool RegionSeal::made(const wire::RegionRef& ref, std::uint64_t length, Memory kind) const {
-  const wire::RegionRef due =
-      seal(RegionId(ref.region), length, kind, static_cast<Access>(ref.access));
-  return sodium_memcmp(due.proof.data(), ref.proof.data(), due.proof.size()) == 0;
+bool RegionExports::made(const wire::RegionRef& ref) const {
+  if (ref.access < 1 || ref.access > proofs_.size()) return false;
+  const Proof& proof = proofs_[ref.access - 1u];
+  return proof.made && sodium_memcmp(proof.bytes.data(), ref.proof.data(), proof.bytes.size()) == 0;
 }
 
 std::string RegionExport::to_bytes() const {

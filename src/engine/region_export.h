@@ -2,31 +2,31 @@
 // hand when they do.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "sluice/engine.h"
-#include "src/engine/secret.h"
 #include "src/engine/wire.h"
 
 namespace sluice {
 
-// Seals exports with a key that no other engine has, nor this one after a restart.
-class RegionSeal {
+// Of one region: what was exported of it, proven by 16 random bytes for each access, which nobody
+// can guess and which end with the region.
+class RegionExports {
  public:
-  explicit RegionSeal(std::uint64_t generation) : key_(random_secret()), generation_(generation) {}
-
-  // HMAC-SHA-256, its first 16 bytes, over generation, region, length, access and kind of memory.
-  [[nodiscard]] wire::RegionRef seal(RegionId region, std::uint64_t length, Memory kind,
-                                     Access access) const;
-  // Whether this engine made it, for a region of that length and kind.
-  [[nodiscard]] bool made(const wire::RegionRef& ref, std::uint64_t length, Memory kind) const;
-  [[nodiscard]] std::uint64_t generation() const { return generation_; }
+  // The same every time.
+  wire::RegionRef make(RegionId region, Access access);
+  // Whether it was made here, and nothing of it is altered.
+  [[nodiscard]] bool made(const wire::RegionRef& ref) const;
 
  private:
-  const Secret key_;
-  const std::uint64_t generation_;
+  struct Proof {
+    bool made = false;
+    std::array<std::byte, wire::RegionRef::kProofBytes> bytes{};
+  };
+  std::array<Proof, 3> proofs_;  // Of Access 1, 2, 3.
 };
 
 // What export_region() hands out, as bytes: magic "SLR" and a version, then the fields.

@@ -196,7 +196,7 @@ Status Server::resolve(const Entry& entry, Layout& layout) {
     if (region == nullptr) {
       return {StatusCode::kNotFound, fmt::format("region {} is no longer registered", ref.region)};
     }
-    if (!context_.seal.made(ref, region->length, region->kind)) {
+    if (!region->exports.made(ref)) {
       return {StatusCode::kDenied, fmt::format("the export of region {} was altered", ref.region)};
     }
     if ((ref.access & need) == 0) {

@@ -15,6 +15,7 @@
 #include "src/base/slot_pool.h"
 #include "src/engine/block_list.h"
 #include "src/engine/layout.h"
+#include "src/engine/region_export.h"
 #include "src/net/net.h"
 #include "src/observe/recorder.h"
 
@@ -85,6 +86,7 @@ struct Region {
   Memory kind = Memory::kHost;
   std::uint32_t uses = 0;             // Transfers that are not complete.
   std::unique_ptr<NetMemory> memory;  // nullptr: the Net does not take it.
+  RegionExports exports;
 };
 
 class TransferTable {
@@ -97,6 +99,9 @@ class TransferTable {
                               std::unique_ptr<NetMemory> memory);
   Status remove_region(RegionId region);
   [[nodiscard]] const Region* find_region(RegionId region) const {
+    return regions_.find(static_cast<std::uint64_t>(region));
+  }
+  [[nodiscard]] Region* find_region(RegionId region) {
     return regions_.find(static_cast<std::uint64_t>(region));
   }
   [[nodiscard]] bool regions_full() const { return regions_.full(); }

@@ -273,10 +273,11 @@ enum class Operation : std::uint8_t { kWrite = 1, kRead = 2, kNotify = 3 };
 
 // What an export of a region says of it, and what a Request says of each region that it names.
 struct RegionRef {
-  static constexpr std::size_t kBytes = 8 + 1 + 16;
+  static constexpr std::size_t kProofBytes = 16;
+  static constexpr std::size_t kBytes = 8 + 1 + kProofBytes;
   std::uint64_t region = 0;  // The target's RegionId.
   std::uint8_t access = 0;   // Bits of Access.
-  std::array<std::byte, 16> proof{};
+  std::array<std::byte, kProofBytes> proof{};
 
   void encode(ByteWriter& out) const;
   void decode(ByteReader& in);  // The caller checks `in`.

@@ -106,9 +106,8 @@ void hostile_peer(std::span<const std::byte> input, bool checked) {
   TransferTable transfers(8, 1);
   PackBatch packs(16);
   SumBatch sums(16);
-  const RegionSeal seal(5);
   Recorder recorder(0);
-  const Context context{options,  net, gpu, clock, transfers, packs, sums, seal,
+  const Context context{options,  net, gpu, clock, transfers, packs, sums,
                         recorder, 0,   2,   16,    4096,      4,     1};
   Bytes memory(8 * kSlice, std::byte{0x5a});
   const RegionId region =
