@@ -12,8 +12,10 @@ namespace {
 // Below this a chunk costs more in wake-ups than a second channel brings.
 constexpr std::uint64_t kLeastChunk = 256 << 10;
 
-// A message of up to this is not interrupted by others of its priority.
-constexpr std::uint64_t kTurnBytes = 8 << 20;
+// What a channel is given of one message before those of its priority have their turns: what it
+// then holds keeps it busy while messages of one length, which end together, are followed by others.
+constexpr std::uint64_t kTurnsPerWindow = 2;
+constexpr std::uint64_t kLeastTurn = 8 << 20;
 
 // What an urgent chunk finds in front of it on its channel, while such are about: enough to keep
 // the channel busy.
@@ -38,9 +40,11 @@ wire::Manifest::Of of(Direction direction) {
 Outbound::Outbound(const Context& context, std::uint64_t peer)
     : context_(context),
       peer_(peer),
+      turn_bytes_(std::max(
+          kLeastTurn, context.channels * context.window / kTurnsPerWindow * context.chunk_bytes)),
       waiting_(context.transfers),
-      urgent_{TransferQueue(context.transfers), kTurnBytes, TransferQueue(context.transfers)},
-      normal_{TransferQueue(context.transfers), kTurnBytes, TransferQueue(context.transfers)},
+      urgent_{TransferQueue(context.transfers), turn_bytes_, TransferQueue(context.transfers)},
+      normal_{TransferQueue(context.transfers), turn_bytes_, TransferQueue(context.transfers)},
       credits_(wire::kMostCredits) {}
 
 Status Outbound::on_credit(const wire::Credit& credit) {
@@ -241,7 +245,7 @@ void Outbound::activate(std::uint64_t id) { turns_of(*context_.transfers.find(id
 
 void Outbound::recall(std::uint64_t id) {
   Turns& turns = turns_of(*context_.transfers.find(id));
-  if (turns.queue.front() == id) turns.left = kTurnBytes;
+  if (turns.queue.front() == id) turns.left = turn_bytes_;
   if (!turns.queue.remove(id)) turns.sums.remove(id);
 }
 
@@ -301,7 +305,7 @@ Status Outbound::post_turns(Turns& turns, FrameStream& link, std::size_t& steps)
     const bool whole = message.announced == message.chunks;
     if (!whole && turns.left > 0) return {};  // Windows or the link are full.
     turns.queue.pop();
-    turns.left = kTurnBytes;
+    turns.left = turn_bytes_;
     if (!whole) {
       turns.queue.push(id);
     } else if (message.check.wanted) {

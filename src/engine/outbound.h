@@ -1,7 +1,7 @@
 // The sending direction of a peer: sends that wait for a credit, the channels, and the messages
 // whose chunks are on their way. The sender alone decides which chunk goes on which channel, and
 // announces it in manifests in the order of posting. Urgent messages go first; those of one
-// priority take turns of kTurnBytes, so that a long one does not keep out a short one.
+// priority take turns, so that a long one does not keep out a short one.
 #pragma once
 
 #include <cstdint>
@@ -111,7 +111,8 @@ class Outbound {
 
   const Context& context_;
   const std::uint64_t peer_;
-  TransferQueue waiting_;  // No credit yet, or not started.
+  const std::uint64_t turn_bytes_;  // A message of up to this is not interrupted by its like.
+  TransferQueue waiting_;           // No credit yet, or not started.
   Turns urgent_;
   Turns normal_;
   Nanoseconds urgent_until_ = 0;     // Until then the others keep windows short.
