@@ -122,8 +122,7 @@ void scatter(const ChunkPlace& place, std::uint64_t offset, std::span<const std:
   BlockWalk walk(place.layout->list, place.from);
   walk.skip(offset);
   for (Block piece; !part.empty() && walk.next(part.size(), piece);) {
-    copy_to_cold(place.layout->regions[piece.region].base + piece.offset,
-                 part.first(piece.length));
+    copy_to_cold(place.layout->regions[piece.region].base + piece.offset, part.first(piece.length));
     part = part.subspan(piece.length);
   }
 }
