@@ -222,6 +222,8 @@ std::size_t EngineImpl::progress() {
   steps += handle_outcomes();
   if (now >= next_time_) handle_time(now);
   steps += bury_gone();
+  // Who waits, waits for these too, and some need no step: a deadline passes, cancel() is called.
+  if (std::exchange(completed_, transfers_.completed()) != transfers_.completed()) ++steps;
   ++counters_.passes;
   if (steps > 0) {
     worked_at_ = now;
@@ -349,9 +351,11 @@ std::size_t EngineImpl::move_chunks(Nanoseconds now) {
 
 void EngineImpl::handle_time(Nanoseconds now) {
   next_time_ = bootstrap_.on_time(now);
+  if (bootstrap_.has_outcome()) next_time_ = now;  // For the next pass.
   const Nanoseconds soon = now + from_ms(options_.peer_timeout_ms) / kWakesPerTimeout;
   for (Live& live : live_) {
     if (live.next_time <= soon) {
+      if (live.peer->silent(now)) hear(*live.peer);  // It may have been us who did not listen.
       live.next_time = live.peer->on_time(now);
       if (live.peer->failed() || !live.peer->flushed()) rouse(*live.peer);
     }

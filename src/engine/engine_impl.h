@@ -159,6 +159,7 @@ class EngineImpl final : public Engine {
   Nanoseconds next_time_ = 0;
   const Cadence cadence_;
   EngineCounters counters_;
+  std::uint64_t completed_ = 0;   // Completions that passes have counted as steps.
   Nanoseconds worked_at_ = 0;     // When a pass last found something to do.
   std::uint32_t recordings_ = 0;  // In recorder_dir.
   bool accepting_ = true;         // False: as many strangers as may be are at the door.

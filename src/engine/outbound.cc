@@ -12,8 +12,8 @@ namespace {
 // Below this a chunk costs more in wake-ups than a second channel brings.
 constexpr std::uint64_t kLeastChunk = 256 << 10;
 
-// What a channel is given of one message before those of its priority have their turns: what it
-// then holds keeps it busy while messages of one length, which end together, are followed by others.
+// What a channel is given of a message before others of its priority have their turns: what it
+// then holds keeps it busy while messages of a length, which end together, are followed by others.
 constexpr std::uint64_t kTurnsPerWindow = 2;
 constexpr std::uint64_t kLeastTurn = 8 << 20;
 
@@ -40,11 +40,9 @@ wire::Manifest::Of of(Direction direction) {
 Outbound::Outbound(const Context& context, std::uint64_t peer)
     : context_(context),
       peer_(peer),
-      turn_bytes_(std::max(
-          kLeastTurn, context.channels * context.window / kTurnsPerWindow * context.chunk_bytes)),
       waiting_(context.transfers),
-      urgent_{TransferQueue(context.transfers), turn_bytes_, TransferQueue(context.transfers)},
-      normal_{TransferQueue(context.transfers), turn_bytes_, TransferQueue(context.transfers)},
+      urgent_{TransferQueue(context.transfers), 0, TransferQueue(context.transfers)},
+      normal_{TransferQueue(context.transfers), 0, TransferQueue(context.transfers)},
       credits_(wire::kMostCredits) {}
 
 Status Outbound::on_credit(const wire::Credit& credit) {
@@ -92,6 +90,9 @@ void Outbound::want_channels(FrameStream& link, const PeerLimits& limits) {
   wire::ChannelsWanted wanted;
   wanted.count = std::min(context_.channels, limits.channels);
   wanted.reason = renewed_for_.message();
+  turn_bytes_ = std::max(kLeastTurn, wanted.count * context_.window / kTurnsPerWindow *
+                                         std::min(context_.chunk_bytes, limits.chunk_bytes));
+  urgent_.left = normal_.left = turn_bytes_;
   ++sets_;
   link.queue(wire::FrameType::kChannelsWanted, wanted);
   channels_deadline_ = context_.clock.now() + from_ms(context_.options.connect_timeout_ms);

@@ -111,8 +111,8 @@ class Outbound {
 
   const Context& context_;
   const std::uint64_t peer_;
-  const std::uint64_t turn_bytes_;  // A message of up to this is not interrupted by its like.
-  TransferQueue waiting_;           // No credit yet, or not started.
+  std::uint64_t turn_bytes_ = 0;  // A message of up to this is not interrupted by its like.
+  TransferQueue waiting_;         // No credit yet, or not started.
   Turns urgent_;
   Turns normal_;
   Nanoseconds urgent_until_ = 0;     // Until then the others keep windows short.

@@ -97,7 +97,7 @@ bool Peer::handle_frames() {
   bool heard = false;
   while (state_ == State::kReady) {
     // One that has been still has room.
-    const bool pause = (awake || heard) && !inbound_.room_for_frame();
+    const bool pause = (awake || heard || paused_) && !inbound_.room_for_frame();
     if (pause != paused_) {
       paused_ = pause;
       link_->stream().set_reading(!pause);
@@ -436,11 +436,15 @@ bool Peer::stalls(Nanoseconds now, Nanoseconds limit) {
   return true;
 }
 
+bool Peer::silent(Nanoseconds now) const {
+  return alive() && now - last_heard() > from_ms(context_.options.peer_timeout_ms);
+}
+
 Nanoseconds Peer::on_time(Nanoseconds now) {
   if (!alive()) return now + from_ms(3'600'000);
   const Nanoseconds timeout = from_ms(context_.options.peer_timeout_ms);
   const Nanoseconds heard = last_heard();
-  if (now - heard > timeout) {
+  if (silent(now)) {
     fail({StatusCode::kPeerLost,
           fmt::format("silent for {} ms (peer_timeout_ms): its process is stopped, its host is "
                       "down or the network is cut",

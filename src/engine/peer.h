@@ -58,6 +58,8 @@ class Peer {
   // Chunks are with the Net or channels are being made, and nothing has moved for `limit`. True
   // once in each such time.
   bool stalls(Nanoseconds now, Nanoseconds limit);
+  // Nothing of it was heard for longer than peer_timeout: on_time() gives it up.
+  [[nodiscard]] bool silent(Nanoseconds now) const;
   // Keepalive. Returns when to come again.
   Nanoseconds on_time(Nanoseconds now);
   // Of its transfers under way; INT64_MAX: none.

@@ -40,6 +40,15 @@ TEST(RegionExport, NoBitOfItsRightsAndProofCanBeAltered) {
   }
 }
 
+TEST(RegionExport, NoTwoRegionsHaveTheSameProof) {
+  RegionExports one;
+  RegionExports other;  // It may have the same id, in another engine or after a restart.
+  const wire::RegionRef made = one.make(kRegion, Access::kRead);
+  EXPECT_NE(other.make(kRegion, Access::kRead).proof, made.proof);
+  EXPECT_NE(one.make(kRegion, Access::kWrite).proof, made.proof);
+  EXPECT_FALSE(other.made(made));
+}
+
 TEST(RegionExport, WhatWasNotExportedHasNoProof) {
   RegionExports exports;
   const RegionExports never;

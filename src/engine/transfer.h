@@ -135,6 +135,8 @@ class TransferTable {
   // The one final word on a transfer. Only when no chunk of it is in the Net.
   void complete(std::uint64_t id, std::uint64_t bytes, const Status& status);
   std::size_t poll(std::span<Completion> out);
+  // Completions so far, polled or not.
+  [[nodiscard]] std::uint64_t completed() const { return done_tail_; }
 
   template <typename Visit>
   void for_each(Visit&& visit) {

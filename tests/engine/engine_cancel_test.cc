@@ -102,6 +102,24 @@ TEST(Cancel, DeadlinesEndWhatATargetLeavesLying) {
   pair.expect_works();
 }
 
+// Nothing comes from the target, and nothing of the transfers is under way.
+TEST(Cancel, ADeadlineThatPassesEndsAWait) {
+  CancelPair pair;
+  // All slots but those of urgent ones, until their notifications are taken.
+  for (int i = 0; i < 56; ++i) ASSERT_TRUE(pair.ask(true, false, telling("stays")).ok());
+  ASSERT_TRUE(pair.drive([&] { return pair.a.done.size() == 56; }));
+  TransferOptions soon = telling("waits for a slot");
+  soon.deadline = std::chrono::milliseconds(20);
+  const auto late = pair.ask(true, false, soon);
+  ASSERT_TRUE(late.ok());
+  const auto start = std::chrono::steady_clock::now();
+  pair.a.engine->wait(kPatience);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, kPatience);
+  pair.a.pass();
+  ASSERT_TRUE(pair.a.finished(*late));
+  EXPECT_EQ(pair.a.done.at(*late).status.code(), StatusCode::kTimedOut);
+}
+
 TEST(Cancel, WhatHasNotBegunEndsAtOnce) {
   CancelPair pair;
   std::vector<TransferId> waiting;

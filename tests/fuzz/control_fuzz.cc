@@ -114,6 +114,7 @@ void hostile_peer(std::span<const std::byte> input, bool checked) {
       *transfers.add_region(memory, Memory::kHost, std::make_unique<DeafMemory>());
 
   Peer peer(context, 77, "fuzzer");
+  peer.awake = true;                     // Passes go over it all the time.
   for (std::size_t i = 0; i < 4; ++i) {  // Every second slice is a receive.
     const auto id = transfers.add(Direction::kRecv, PeerId(77), {region, 2 * i * kSlice, kSlice});
     peer.enqueue(static_cast<std::uint64_t>(*id), Direction::kRecv);

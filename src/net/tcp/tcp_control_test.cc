@@ -7,6 +7,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstring>
 #include <string>
 #include <thread>
 #include <vector>
@@ -222,6 +223,26 @@ TEST_F(TcpControlTest, AResetIsAFailureAndNoSignal) {
   EXPECT_EQ(client->failure().code(), StatusCode::kPeerLost);
   EXPECT_EQ(client->write(bytes_of("x")).answer, IoAnswer::kFailed);
   EXPECT_TRUE(ready().empty());
+}
+
+TEST_F(TcpControlTest, LastWordsAreThereAfterAWriteHasFailed) {
+  connect();
+  settle();
+  EXPECT_EQ(client->write(bytes_of("unread")).answer, IoAnswer::kSome);
+  EXPECT_EQ(server->write(bytes_of("why")).answer, IoAnswer::kSome);
+  ASSERT_TRUE(eventually([&] { return client->delivered() && server->delivered(); }));
+  server.reset();  // A reset, behind what the server said.
+  ASSERT_TRUE(eventually([&] {
+    const IoAnswer answer = client->write(bytes_of("x")).answer;
+    return answer == IoAnswer::kFailed;
+  }));
+  std::array<std::byte, 8> said{};
+  const IoResult result = client->read(said);
+  ASSERT_EQ(result.answer, IoAnswer::kSome);
+  EXPECT_EQ(std::memcmp(said.data(), "why", result.bytes), 0);
+  EXPECT_EQ(result.bytes, 3u);
+  EXPECT_EQ(read_answer(*client), IoAnswer::kFailed);
+  EXPECT_EQ(client->failure().code(), StatusCode::kPeerLost);
 }
 
 TEST_F(TcpControlTest, ConnectTakesNumbersOnly) {

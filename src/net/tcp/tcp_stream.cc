@@ -56,20 +56,23 @@ IoResult TcpStream::fail(int error, const char* what) {
   return {IoAnswer::kFailed, 0};
 }
 
+// What came before the connection broke is handed out also when a write has met the failure first.
 IoResult TcpStream::read(std::span<std::byte> into) {
-  if (!failure_.ok()) return fail(0, "");
+  if ((ended_ || into.empty()) && !failure_.ok()) return fail(0, "");
   if (ended_) return {IoAnswer::kEnd, 0};
   if (into.empty()) return {IoAnswer::kNotYet, 0};
   for (;;) {
     const ssize_t received = ::recv(socket_.get(), into.data(), into.size(), MSG_DONTWAIT);
     if (received > 0) return {IoAnswer::kSome, static_cast<std::size_t>(received)};
+    if (received < 0 && errno == EINTR) continue;
+    if (!failure_.ok()) return fail(0, "");
     if (received == 0) {
       ended_ = true;
       watch();
       return {IoAnswer::kEnd, 0};
     }
     if (errno == EAGAIN) return {IoAnswer::kNotYet, 0};
-    if (errno != EINTR) return fail(errno, "reading from");
+    return fail(errno, "reading from");
   }
 }
 
