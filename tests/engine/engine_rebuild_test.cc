@@ -5,6 +5,8 @@
 
 #include <cstdlib>
 #include <set>
+#include <string>
+#include <string_view>
 
 #include "tests/engine/one_sided_fixture.h"
 
