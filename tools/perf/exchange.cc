@@ -138,7 +138,7 @@ Status Exchange::post(std::uint64_t sends_allowed) {
     if (status.ok()) status = sent;
   };
   hub_.driver().run(std::ref(post_both));
-  return status;
+  return link_.cause_of(status);
 }
 
 Status Exchange::post_all(Engine& engine, LaneFlow& flow, bool sending, std::uint64_t allowed) {

@@ -30,6 +30,11 @@ class Link {
   // Why the peer is gone; OK while it is not.
   [[nodiscard]] const Status& failure() const { return failure_; }
 
+  // Why an operation with this peer has failed: that it is gone, if it is.
+  [[nodiscard]] Status cause_of(const Status& status) const {
+    return status.ok() || failure_.ok() ? status : failure_;
+  }
+
   Status say(const Message& message) { return say_text(encode(message)); }
   Status say_text(std::string_view text);  // At most Engine::kLongestNotification.
   // Says why there is nothing to be had here, to whoever still listens.

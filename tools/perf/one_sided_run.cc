@@ -125,7 +125,7 @@ Status OneSidedRun::prepare(const std::string& exported) {
   Result<RemoteRegionId> remote{RemoteRegionId{}};
   hub_.driver().run(
       [&](Engine& engine) { remote = engine.import_region(link_.peer(), from_hex(exported)); });
-  if (!remote.ok()) return remote.status();
+  if (!remote.ok()) return link_.cause_of(remote.status());
   remote_ = *remote;
   imported_ = true;
   return {};
@@ -266,7 +266,7 @@ Status OneSidedRun::post() {
     ++posted_;
   };
   hub_.driver().run(std::ref(ask));
-  return status;
+  return link_.cause_of(status);
 }
 
 Status OneSidedRun::post_until(std::uint64_t end) {

@@ -191,6 +191,22 @@ TEST(PerfServer, WritesAndReadsAreMeasured) {
   }
 }
 
+TEST(PerfServer, WhatAPeerThatIsGoneMakesFailFailsForItsReason) {
+  RunningServer server;
+  Stranger stranger(server);
+  const Status fine(StatusCode::kTooLong, "a reason of its own");
+  EXPECT_EQ(stranger.link().cause_of(fine).code(), StatusCode::kTooLong);
+  stranger.send("nonsense");
+  ASSERT_TRUE(stranger.is_thrown_out());
+  Status status;
+  stranger.hub().driver().run([&](Engine& engine) {
+    status = engine.recv(stranger.link().peer(), {stranger.region().id, 0, 1}).status();
+  });
+  EXPECT_EQ(status.code(), StatusCode::kNotFound);  // Nothing is known of such a peer.
+  EXPECT_EQ(stranger.link().cause_of(status).message(), stranger.link().failure().message());
+  EXPECT_TRUE(stranger.link().cause_of({}).ok());
+}
+
 TEST(PerfServer, WritesAndReadsFitTheEndWithLessMemory) {
   RunningServer server(kMostMemory);  // One slot, where the client has two.
   for (const Op op : {Op::kWrite, Op::kRead}) {
