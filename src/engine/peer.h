@@ -37,9 +37,9 @@ class Peer {
   void enqueue(std::uint64_t transfer, Direction direction);
   // Ends one of its transfers early. kUnavailable: a message that has begun.
   Status cancel(std::uint64_t transfer, Direction direction);
-  // The next notification of its; what has come is there even once it has failed.
   // It has asked for one-sided transfers that are not over.
   [[nodiscard]] bool asks() const { return server_.asked(); }
+  // The next notification of its; what has come is there even once it has failed.
   bool take_notification(std::string& bytes) { return server_.take_notification(bytes); }
   // 0 while it is joining.
   [[nodiscard]] std::uint64_t generation() const { return limits_.generation; }
