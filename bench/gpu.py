@@ -26,7 +26,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAMS = {"sluice_command": "bin/sluice", "raw_socket": "bin/raw_socket",
             "bench_gpu": "bin/bench_gpu", "gpu_test": "tests/gpu_test",
-            "nccl_net_sluice": "lib/libnccl-net-sluice.so"}  # For gpu_nccl_plugin.py.
+            "nccl_net_sluice": "lib/libnccl-net-sluice.so",  # For gpu_nccl_plugin.py.
+            "perf_in_process": "lib/libsluice-perf.so"}
 ALONE = ["-DCMAKE_EXE_LINKER_FLAGS=-static-libstdc++ -static-libgcc",
          "-DCMAKE_BUILD_RPATH=$ORIGIN"]
 BESIDE = ("libisal.so.2",)  # What distributions have no archive of.
@@ -242,15 +243,17 @@ class Run:
                   {key: statistics.median(values) for key, values in rates.items()})
 
     def beside(self):
-        """A matrix product on GPU 0 with and without a transfer beside it, in turns."""
-        text = self.call("beside.txt",
-                         [sys.executable, ROOT / "bench/gpu_beside.py", "--",
-                          self.programs / "sluice", "perf", "local", *self.ends, "--channels",
-                          "8", "--size", "64M", "--phase-ms", "3000", "--verify", "none"], 90,
-                         required=False)
-        if text is not None:
-            self.summary["beside"] = json.loads(text.strip().split("\n")[-1])
-            self.show("matrix product beside a transfer", self.summary["beside"])
+        """A matrix product with and without an engine that receives beside it, in turns."""
+        kernels = ("--set", "gpu_unpack=kernel", "--set", "gpu_pack=kernel")
+        for name, more in (("beside", ()), ("beside_kernels", kernels),
+                           ("beside_kernels_of_another_process", ("--own-process", *kernels))):
+            text = self.call(f"{name}.txt",
+                             [sys.executable, ROOT / "bench/gpu_beside.py", self.programs,
+                              "--sender-gpu", self.ends[3], "--turns", "3", *more],
+                             90, required=False)
+            if text is not None:
+                self.summary[name] = json.loads(text.strip().split("\n")[-1])
+                self.show(name, self.summary[name])
 
     def nccl(self):
         """NCCL's own socket transport at the settings that were its best."""
