@@ -227,11 +227,12 @@ Latency Bench::empty_launch_us() {
   *flag = 0;
   CopyArguments arguments{};
   arguments.state = reinterpret_cast<LaunchState*>(finished_);
-  arguments.flag = flag;
+  arguments.flags = flag;
+  arguments.is_known = 1;
   std::vector<double> samples;
   for (std::uint64_t i = 1; i <= kWarm + kLatencies; ++i) {
     const auto start = Clock::now();
-    arguments.ticket = i;
+    arguments.progress = i;
     if (!launch_copy_pieces(arguments, 1)) return {};
     while (std::atomic_ref(*flag).load(std::memory_order_acquire) < i) {
     }
@@ -248,9 +249,11 @@ double Bench::kernel_gbytes_per_s(std::uint32_t blocks, const Work& work) {
   std::copy(list.begin(), list.end(), units);
   CopyArguments arguments{};
   arguments.units = units;
+  arguments.mask = ~0u;
+  arguments.is_known = 1;
   arguments.count = static_cast<std::uint32_t>(list.size());
   arguments.state = reinterpret_cast<LaunchState*>(finished_);
-  arguments.flag = reinterpret_cast<std::uint64_t*>(base);
+  arguments.flags = reinterpret_cast<std::uint64_t*>(base);
   std::vector<double> rates;
   for (int round = 0; round <= kRounds; ++round) {
     const auto start = Clock::now();

@@ -39,16 +39,17 @@ extern "C" __global__ void __launch_bounds__(kLaunchThreads, 1)
   __shared__ BlockTables tables;
   fill_tables(tables, kTables, threadIdx.x);
   __syncthreads();
+  const LaunchList list = list_of(arguments);
   ChecksumSum* const sums = arguments.state->sums;
-  for_each_unit(arguments, [&](const ChecksumUnit& unit, std::uint32_t lane) {
+  for_each_unit(arguments, list, [&](const ChecksumUnit& unit, std::uint32_t lane) {
     const std::uint32_t remainder = unit_remainder(unit, tables, lane);
     if (lane != 0) return;
     atomicXor(&sums[unit.sum].remainder, remainder);
     if (unit.into != nullptr) sums[unit.sum].into = unit.into;
   });
-  if (!finishes_last(*arguments.state)) return;
+  if (!finishes_last(*arguments.state, list)) return;
   write_remainders(sums);
-  tell(arguments);
+  tell(arguments, list);
 }
 
 }  // namespace sluice

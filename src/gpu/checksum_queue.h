@@ -11,13 +11,14 @@ namespace sluice {
 
 class ChecksumQueue : public KernelQueue<ChecksumArguments> {
  public:
-  using KernelQueue::KernelQueue;
+  // Closed lists: a launch has a part in kSums Checksums at most.
+  ChecksumQueue(CudaContext& cuda, std::uint32_t sms) : KernelQueue(cuda, sms, Lists::kClosed) {}
 
   // False: cuda.failure says why.
   bool open() { return KernelQueue::open(cuda_.checksum_pieces); }
   // Adds to the work that finish() ends.
   void add(const Checksum& checksum) {
-    if (sum_ == kSums) {  // A launch has a part in so many at most, and each at its own place.
+    if (sum_ == kSums) {  // Each has a place of its own in the launch.
       flush();
       sum_ = 0;
     }

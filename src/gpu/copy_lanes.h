@@ -1,5 +1,6 @@
 // The copies of one direction, spread over several streams: between two copies of one stream a copy
-// engine rests for a few microseconds, in which it can do one of another stream.
+// engine rests for a few microseconds, in which it can do one of another stream. Kernels share one
+// stream, so that they take no more SMs than they are given.
 #pragma once
 
 #include <array>
@@ -14,32 +15,36 @@ namespace sluice {
 // called, but for done().
 class CopyLanes {
  public:
-  CopyLanes(CudaContext& cuda, std::uint32_t sms, CopyBy by) : by_(by) {
-    for (auto& lane : lanes_) lane = std::make_unique<CopyQueue>(cuda, sms, by);
+  CopyLanes(CudaContext& cuda, std::uint32_t sms, CopyBy by) : by_(by), kernels_(cuda, sms) {
+    for (auto& engine : engines_) engine = std::make_unique<CopyQueue>(cuda, sms);
   }
 
   // False: cuda.failure says why.
   bool open() {
-    for (const auto& lane : lanes_) {
-      if (!lane->open()) return false;
+    for (const auto& engine : engines_) {
+      if (!engine->open()) return false;
     }
-    return true;
+    return kernels_.open();
   }
-  // Chooses where the next piece of work runs. `by_engine`: the copy engine moves all of it.
-  // Kernels share one stream, so that they take no more SMs than they are given.
-  void start(bool by_engine) { lane_ = by_engine ? 1 + numbers_ % (kLanes - 1) : 0; }
   // Adds to the work that finish() ends.
   void add(const std::byte* from, std::byte* to, std::uint64_t length) {
-    lanes_[lane_]->add(from, to, length);
+    if (length == 0) return;
+    if (by_engine(length)) {
+      engines_[lane_]->copy_by_engine(from, to, length);
+      to_engine_ = true;
+    } else {
+      kernels_.copy_by_kernel(from, to, length);
+      to_kernels_ = true;
+    }
   }
   // Starts what was added and not started yet. Returns its number: 1, 2, 3, ...
   std::uint64_t finish() {
     const std::uint64_t number = ++numbers_;
-    if (number > kRemembered && !done(number - kRemembered)) {
-      for (const auto& lane : lanes_) lane->wait();
-      static_cast<void>(done(number - kRemembered));
-    }
-    places_[number % kRemembered] = {lane_, lanes_[lane_]->finish()};
+    if (number > kRemembered && !done(number - kRemembered)) wait();
+    places_[number % kRemembered] = {lane_, to_engine_ ? engines_[lane_]->finish_copies() : 0,
+                                     to_kernels_ ? kernels_.finish() : 0};
+    if (to_engine_) lane_ = (lane_ + 1) % kEngines;
+    to_engine_ = to_kernels_ = false;
     return number;
   }
 
@@ -47,33 +52,50 @@ class CopyLanes {
   [[nodiscard]] bool done(std::uint64_t number) {
     while (done_ < numbers_ && done_ < number) {
       const Place& next = places_[(done_ + 1) % kRemembered];
-      if (!lanes_[next.lane]->done(next.number)) break;
+      if (next.by_engine != 0 && !engines_[next.lane]->done(next.by_engine)) break;
+      if (next.by_kernels != 0 && !kernels_.done(next.by_kernels)) break;
       ++done_;
     }
     return number <= done_;
   }
   [[nodiscard]] std::uint64_t last() const { return numbers_; }
-  [[nodiscard]] bool by_engine(std::uint64_t length) const {
-    return CopyQueue::by_engine(by_, length);
-  }
   // Notices a stream that has stopped for good.
   void check() {
-    for (const auto& lane : lanes_) lane->check();
+    for (const auto& engine : engines_) engine->check();
+    kernels_.check();
   }
 
  private:
-  static constexpr std::size_t kLanes = 4;
+  // Under kAuto, pieces of this length and more go through the copy engine: from here on it moves
+  // them faster than sockets bring them, and takes no SM. docs/gpu.md has the figures.
+  static constexpr std::uint64_t kLeastCopy = 512 << 10;
+  static constexpr std::size_t kEngines = 3;
   static constexpr std::size_t kRemembered = 1024;  // Pieces of work that are not finished.
 
+  // Numbers of its two parts, 0 for none.
   struct Place {
-    std::size_t lane = 0;
-    std::uint64_t number = 0;  // In its lane.
+    std::size_t lane = 0;  // Of the engine's part.
+    std::uint64_t by_engine = 0;
+    std::uint64_t by_kernels = 0;
   };
 
+  [[nodiscard]] bool by_engine(std::uint64_t length) const {
+    return by_ == CopyBy::kCopy || (by_ == CopyBy::kAuto && length >= kLeastCopy);
+  }
+  void wait() {
+    for (const auto& engine : engines_) engine->wait();
+    kernels_.wait();
+    static_cast<void>(done(numbers_ - kRemembered));
+  }
+
   const CopyBy by_;
-  std::array<std::unique_ptr<CopyQueue>, kLanes> lanes_;
+  CopyQueue kernels_;
+  std::array<std::unique_ptr<CopyQueue>, kEngines> engines_;
   std::array<Place, kRemembered> places_;
-  std::size_t lane_ = 0;  // Of what is being added.
+  // Of what is being added.
+  std::size_t lane_ = 0;
+  bool to_engine_ = false;
+  bool to_kernels_ = false;
   std::uint64_t numbers_ = 0;
   std::uint64_t done_ = 0;
 };

@@ -7,8 +7,10 @@ namespace sluice {
 
 extern "C" __global__ void __launch_bounds__(kLaunchThreads, 1)
     copy_pieces(const __grid_constant__ CopyArguments arguments) {
-  for_each_unit(arguments, [](const CopyUnit& unit, std::uint32_t lane) { copy_unit(unit, lane); });
-  if (finishes_last(*arguments.state)) tell(arguments);
+  const LaunchList list = list_of(arguments);
+  for_each_unit(arguments, list,
+                [](const CopyUnit& unit, std::uint32_t lane) { copy_unit(unit, lane); });
+  if (finishes_last(*arguments.state, list)) tell(arguments, list);
 }
 
 }  // namespace sluice

@@ -1,5 +1,5 @@
-// A stream of a CUDA device with what copies on it: a kernel for small pieces, the copy engine for
-// large ones. Pieces of work finish in order.
+// A stream of a CUDA device for copies: by a kernel, or by the copy engine. Pieces of work finish
+// in order.
 #pragma once
 
 #include <algorithm>
@@ -10,18 +10,15 @@
 
 namespace sluice {
 
+// One has work of one kind alone.
 class CopyQueue : public KernelQueue<CopyArguments> {
  public:
-  CopyQueue(CudaContext& cuda, std::uint32_t sms, CopyBy by) : KernelQueue(cuda, sms), by_(by) {}
+  CopyQueue(CudaContext& cuda, std::uint32_t sms) : KernelQueue(cuda, sms, Lists::kOpenIfCrowded) {}
 
   // False: cuda.failure says why.
   bool open() { return KernelQueue::open(cuda_.copy_pieces); }
   // Adds to the work that finish() ends.
-  void add(const std::byte* from, std::byte* to, std::uint64_t length) {
-    if (by_engine(by_, length)) {
-      copy_by_engine(from, to, length);
-      return;
-    }
+  void copy_by_kernel(const std::byte* from, std::byte* to, std::uint64_t length) {
     while (length > 0) {
       const std::uint64_t part = std::min(length, kLargestUnit);
       add_unit({from, to, part});
@@ -30,25 +27,14 @@ class CopyQueue : public KernelQueue<CopyArguments> {
       length -= part;
     }
   }
-
-  // Who moves a piece of this length.
-  [[nodiscard]] static bool by_engine(CopyBy by, std::uint64_t length) {
-    return by == CopyBy::kCopy || (by == CopyBy::kAuto && length >= kLeastCopy);
-  }
-
- private:
-  // Under kAuto, pieces of this length and more go through the copy engine: from here on it moves
-  // them faster than sockets bring them, and takes no SM. docs/gpu.md has the figures.
-  static constexpr std::uint64_t kLeastCopy = 512 << 10;
-
+  // Starts, as a part of the work that finish_copies() ends.
   void copy_by_engine(const std::byte* from, std::byte* to, std::uint64_t length) {
-    if (length == 0) return;
     const CUresult result = cuda_.driver.cuMemcpyAsync(
         reinterpret_cast<CUdeviceptr>(to), reinterpret_cast<CUdeviceptr>(from), length, stream_);
     cuda_.good(result, "starting a copy");
   }
-
-  const CopyBy by_;
+  // Returns its number: 1, 2, 3, ...
+  std::uint64_t finish_copies() { return finish_stream(); }
 };
 
 }  // namespace sluice

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <array>
 #include <utility>
 #include <vector>
@@ -39,7 +38,7 @@ class CudaGpu final : public Gpu {
  public:
   CudaGpu(CudaDriver driver, const CudaGpuOptions& options)
       : options_(options),
-        cuda_{.driver = std::move(driver)},
+        cuda_{.driver = std::move(driver), .clock = clock_},
         unpacks_(std::make_unique<CopyLanes>(cuda_, options.sms, options.unpack)),
         packs_(std::make_unique<CopyLanes>(cuda_, options.sms, options.pack)) {}
   ~CudaGpu() override;
@@ -65,6 +64,7 @@ class CudaGpu final : public Gpu {
   GpuMemory allocate_huge(std::size_t bytes);
 
   const CudaGpuOptions options_;
+  const SystemClock clock_;
   CudaContext cuda_;
   CUdevice device_ = 0;
   bool retained_ = false;
@@ -142,10 +142,6 @@ CudaGpu::~CudaGpu() {
 std::uint64_t CudaGpu::unpack(std::span<const Unpack> batch) {
   SLUICE_CHECK(!batch.empty(), "unpack {}", unpacks_->last());
   const CurrentContext current(cuda_.driver, cuda_.context);
-  unpacks_->start(std::all_of(batch.begin(), batch.end(), [&](const Unpack& chunk) {
-    return std::all_of(chunk.fragments.begin(), chunk.fragments.end(),
-                       [&](const Fragment& f) { return unpacks_->by_engine(f.length); });
-  }));
   for (const Unpack& chunk : batch) {
     for (const Fragment& f : chunk.fragments) {
       unpacks_->add(chunk.pool.data() + f.pool_offset,
@@ -158,8 +154,6 @@ std::uint64_t CudaGpu::unpack(std::span<const Unpack> batch) {
 std::uint64_t CudaGpu::pack(std::span<const Piece> pieces) {
   SLUICE_CHECK(!pieces.empty(), "pack {}", packs_->last());
   const CurrentContext current(cuda_.driver, cuda_.context);
-  packs_->start(std::all_of(pieces.begin(), pieces.end(),
-                            [&](const Piece& piece) { return packs_->by_engine(piece.length); }));
   for (const Piece& piece : pieces) packs_->add(piece.from, piece.to, piece.length);
   return ticket_of(Kind::kPack, packs_->finish());
 }

@@ -76,8 +76,9 @@ class Gpu {
   [[nodiscard]] virtual const std::string& description() const = 0;
 
   // Each starts everything in it as one piece of work and returns its ticket, which is never 0. The
-  // spans, and what they point to, must stay valid until it is Done. Nothing in it may overlap.
-  // An empty span is not allowed. Unpacks finish in their order, and so do packs.
+  // spans, and what they point to, must stay valid until it is Done. What is written may overlap
+  // neither in it nor with work that is not Done. An empty span is not allowed. Unpacks finish in
+  // their order, and so do packs.
   virtual std::uint64_t unpack(std::span<const Unpack> batch) = 0;  // Towards destinations.
   virtual std::uint64_t pack(std::span<const Piece> pieces) = 0;    // Towards what a Net sends.
   // Starts it and returns a ticket as above. The lists are read before it returns; the bytes must

@@ -1,7 +1,6 @@
 #include "src/gpu/kernel_queue.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "src/base/log.h"
 
@@ -21,7 +20,7 @@ bool KernelQueue<Arguments>::open(CUfunction kernel) {
   using State = typename Arguments::State;
   int lowest = 0;
   int highest = 0;  // Priority: work of ours is short, and somebody waits for each of it.
-  void* flag = nullptr;
+  void* flags = nullptr;
   void* units = nullptr;
   const CudaDriver& driver = cuda_.driver;
   const unsigned int shared = CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP;
@@ -31,16 +30,17 @@ bool KernelQueue<Arguments>::open(CUfunction kernel) {
                  "creating a stream") &&
       cuda_.good(driver.cuMemAlloc(&state_, sizeof(State)), "allocating a state") &&
       cuda_.good(driver.cuMemsetD8Async(state_, 0, sizeof(State), stream_), "clearing a state") &&
-      cuda_.good(driver.cuMemHostAlloc(&flag, 64, shared), "allocating a flag") &&
-      cuda_.good(driver.cuMemHostAlloc(&units, sizeof(Unit) * kBanks * kBankUnits, shared),
-                 "allocating a list");
-  flag_ = static_cast<std::uint64_t*>(flag);
+      cuda_.good(driver.cuMemHostAlloc(&flags, sizeof(std::uint64_t) * kFlags, shared),
+                 "allocating flags") &&
+      cuda_.good(driver.cuMemHostAlloc(&units, sizeof(Unit) * kRing, shared), "allocating a list");
+  flags_ = static_cast<std::uint64_t*>(flags);
   units_ = static_cast<Unit*>(units);
   if (!good) return false;
   kernel_ = kernel;
-  *flag_ = 0;
+  std::fill_n(flags_, kFlags, 0);
+  arguments_.mask = kRing - 1;
   arguments_.state = reinterpret_cast<State*>(state_);
-  arguments_.flag = flag_;
+  arguments_.flags = flags_;
   return true;
 }
 
@@ -52,53 +52,105 @@ KernelQueue<Arguments>::~KernelQueue() {
     driver.cuStreamDestroy(stream_);
   }
   if (state_ != 0) driver.cuMemFree(state_);
-  if (flag_ != nullptr) driver.cuMemFreeHost(flag_);
+  if (flags_ != nullptr) driver.cuMemFreeHost(flags_);
   if (units_ != nullptr) driver.cuMemFreeHost(units_);
 }
 
 template <typename Arguments>
 void KernelQueue<Arguments>::add_unit(const Unit& unit) {
-  if (end_ == kBankUnits) next_bank();
-  units_[bank_ * kBankUnits + end_++] = unit;
+  if (added_ - freed_ == kRing) make_room();
+  units_[added_++ % kRing] = unit;
 }
 
-// With the number of what is finished already.
+// When no place is free, the host waits as it would for a full stream.
+template <typename Arguments>
+void KernelQueue<Arguments>::make_room() {
+  freed_ = units_of(flag(kProgress));
+  if (added_ - freed_ < kRing) return;
+  flush();
+  cuda_.good(cuda_.driver.cuStreamSynchronize(stream_), "waiting for a place in the list");
+  freed_ = added_;
+}
+
 template <typename Arguments>
 void KernelQueue<Arguments>::flush() {
-  if (begin_ == end_) return;
-  launch(numbers_);
-  readers_[bank_] = numbers_ + 1;
-}
-
-// A full bank is launched as it is; then, and only when all other banks are being read, the host
-// waits as it would for a full stream.
-template <typename Arguments>
-void KernelQueue<Arguments>::next_bank() {
-  flush();
-  bank_ = (bank_ + 1) % kBanks;
-  begin_ = end_ = 0;
-  if (!done(readers_[bank_])) {
-    cuda_.good(cuda_.driver.cuStreamSynchronize(stream_), "waiting for a place in the list");
-  }
+  if (posted_ != added_) post();
 }
 
 template <typename Arguments>
-void KernelQueue<Arguments>::launch(std::uint64_t number) {
-  const Unit* const units = units_ + bank_ * kBankUnits + begin_;
-  arguments_.count = end_ - begin_;
-  arguments_.ticket = number;
-  arguments_.units = units;
-  if (arguments_.count <= Arguments::kInlineUnits) {
-    arguments_.units = nullptr;
-    std::memcpy(arguments_.inline_units, units, arguments_.count * sizeof(Unit));
-    end_ = begin_;  // The list itself is not read.
+std::uint64_t KernelQueue<Arguments>::finish() {
+  ++numbers_;
+  post();
+  return numbers_;
+}
+
+// An open launch that waits behind another looks at what is posted when it begins, and the other
+// says before that that it has finished. So if it is not seen to have finished, after what is
+// posted here can be seen, then the open launch takes this along. An open launch that was under way
+// before that may have done so, or not: what is launched then begins where that one will have
+// ended.
+template <typename Arguments>
+void KernelQueue<Arguments>::post() {
+  const std::uint32_t first = posted_;
+  const std::uint64_t progress = progress_of(numbers_, added_);
+  posted_ = added_;
+  if (lists_ == Lists::kClosed) return launch_closed(first, progress, true);
+  const bool is_known = static_cast<std::int32_t>(open_launch_ - launches_finished()) <= 0;
+  std::atomic_ref<std::uint64_t>(flags_[kPosted]).store(progress, std::memory_order_seq_cst);
+  const std::uint32_t finished = launches_finished();
+  const std::uint32_t under_way = launches_ - finished;
+  const bool crowded = is_crowded(finished);
+  if (launches_ == open_launch_ && under_way > 1) return;
+  if (crowded && under_way > 0) {
+    launch_open();
   } else {
-    readers_[bank_] = number;
+    launch_closed(first, progress, is_known);
   }
-  begin_ = end_;
+}
+
+template <typename Arguments>
+bool KernelQueue<Arguments>::is_crowded(std::uint32_t finished) {
+  const Nanoseconds now = cuda_.clock.now();
+  if (finished != seen_finished_ || finished == launches_) {
+    seen_finished_ = finished;
+    seen_at_ = now;
+  }
+  if (now - seen_at_ > kLongestRun) crowded_until_ = now + kCrowded;
+  return now < crowded_until_;
+}
+
+template <typename Arguments>
+void KernelQueue<Arguments>::launch_open() {
+  arguments_.posted = &flags_[kPosted];
+  arguments_.is_known = 0;
+  arguments_.units = units_;
+  open_launch_ = launches_ + 1;
+  launch(sms_);
+}
+
+template <typename Arguments>
+void KernelQueue<Arguments>::launch_closed(std::uint32_t first, std::uint64_t progress,
+                                           bool is_known) {
+  arguments_.posted = nullptr;
+  arguments_.progress = progress;
+  arguments_.is_known = is_known ? 1 : 0;
+  arguments_.first = first;
+  arguments_.count = units_of(progress) - first;
+  arguments_.units = units_;
+  if (is_known && arguments_.count <= Arguments::kInlineUnits) {
+    arguments_.units = nullptr;
+    for (std::uint32_t i = 0; i < arguments_.count; ++i) {
+      arguments_.inline_units[i] = units_[(first + i) % kRing];
+    }
+  }
   // A warp for each unit, if the SMs have so many.
-  constexpr std::uint32_t kWarps = kLaunchThreads / 32;
-  const std::uint32_t blocks = std::clamp((arguments_.count + kWarps - 1) / kWarps, 1u, sms_);
+  constexpr std::uint32_t kWarps = kLaunchThreads / kLanes;
+  launch(std::clamp((arguments_.count + kWarps - 1) / kWarps, 1u, sms_));
+}
+
+template <typename Arguments>
+void KernelQueue<Arguments>::launch(std::uint32_t blocks) {
+  arguments_.launch = ++launches_;
   void* parameters[] = {&arguments_};
   cuda_.good(cuda_.driver.cuLaunchKernel(kernel_, blocks, 1, 1, kLaunchThreads, 1, 1, 0, stream_,
                                          parameters, nullptr),
@@ -106,16 +158,16 @@ void KernelQueue<Arguments>::launch(std::uint64_t number) {
 }
 
 template <typename Arguments>
-std::uint64_t KernelQueue<Arguments>::finish() {
-  const std::uint64_t number = ++numbers_;
-  if (begin_ < end_ || !cuda_.writes_flags) {
-    launch(number);
+std::uint64_t KernelQueue<Arguments>::finish_stream() {
+  const std::uint64_t progress = progress_of(++numbers_, added_);
+  if (cuda_.writes_flags) {
+    cuda_.good(cuda_.driver.cuStreamWriteValue64(
+                   stream_, reinterpret_cast<CUdeviceptr>(flags_ + kProgress), progress, 0),
+               "writing a flag");
   } else {
-    cuda_.good(
-        cuda_.driver.cuStreamWriteValue64(stream_, reinterpret_cast<CUdeviceptr>(flag_), number, 0),
-        "writing a flag");
+    launch_closed(added_, progress, true);
   }
-  return number;
+  return numbers_;
 }
 
 template <typename Arguments>

@@ -1,12 +1,19 @@
-// A stream of a CUDA device with a kernel that works through lists of units on it: the list that
-// the kernel reads, and the flag by which the GPU says how far it has come. Pieces of work finish
+// A stream of a CUDA device with a kernel that works through a list of units on it: the list that
+// the kernel reads, and the flags by which the GPU says how far it has come. Pieces of work finish
 // in order.
+//
+// A launch may have to wait until a kernel of the user's, which has every SM, comes to its end; and
+// only one launch is let in then, because the user's next kernel is quicker than the launch that
+// waits behind ours. So while launches are seen to wait, lists are open: one launch waits behind
+// those that are under way, and works through all that was added by the time it begins. At other
+// times they are closed: each launch has what was added when it was launched, which is sooner done
+// and needs not be looked up.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 
+#include "src/base/clock.h"
 #include "src/gpu/checksum_pieces.h"
 #include "src/gpu/copy_pieces.h"
 #include "src/gpu/cuda_driver.h"
@@ -16,6 +23,7 @@ namespace sluice {
 // Driver, context and kernels that the queues of one CudaGpu share.
 struct CudaContext {
   CudaDriver driver;
+  const Clock& clock;
   CUcontext context = nullptr;
   CUfunction copy_pieces = nullptr;
   CUfunction checksum_pieces = nullptr;
@@ -26,6 +34,8 @@ struct CudaContext {
   bool good(CUresult result, const char* what);
 };
 
+enum class Lists { kOpenIfCrowded, kClosed };
+
 // All memory is allocated by open(). The context is current whenever a member is called, but for
 // done().
 template <typename Arguments>
@@ -34,7 +44,8 @@ class KernelQueue {
   using Unit = typename Arguments::Unit;
 
   // Launches on at most so many SMs. `cuda` outlives it.
-  KernelQueue(CudaContext& cuda, std::uint32_t sms) : cuda_(cuda), sms_(sms) {}
+  KernelQueue(CudaContext& cuda, std::uint32_t sms, Lists lists)
+      : cuda_(cuda), sms_(sms), lists_(lists) {}
   ~KernelQueue();
   KernelQueue(const KernelQueue&) = delete;
   KernelQueue& operator=(const KernelQueue&) = delete;
@@ -43,13 +54,15 @@ class KernelQueue {
   bool open(CUfunction kernel);
   // Adds to the work that finish() ends.
   void add_unit(const Unit& unit);
-  // Launches what was added, before the work is at its end.
+  // Hands over what was added, before the work is at its end.
   void flush();
-  // Starts what was added and not started yet. Returns its number: 1, 2, 3, ...
+  // Hands over what was added since the last finish(): a unit or more. Returns its number: 1, 2,
+  // 3, ...
   std::uint64_t finish();
 
   [[nodiscard]] bool done(std::uint64_t number) const {
-    return std::atomic_ref<std::uint64_t>(*flag_).load(std::memory_order_acquire) >= number;
+    return static_cast<std::int32_t>(number_of(flag(kProgress)) -
+                                     static_cast<std::uint32_t>(number)) >= 0;
   }
   [[nodiscard]] std::uint64_t last() const { return numbers_; }
   // Notices a stream that has stopped for good.
@@ -58,27 +71,55 @@ class KernelQueue {
   void wait();
 
  protected:
+  // The number of work that was put on the stream otherwise. A queue has only such, or none.
+  std::uint64_t finish_stream();
+
   CudaContext& cuda_;
   CUstream stream_ = nullptr;
 
  private:
-  // The list is a ring of banks; a launch reads units of one bank. All of them hold what eight full
-  // windows of 512 KiB chunks leave in fragments of 4 KiB, twice.
-  static constexpr std::uint32_t kBanks = 4;
-  static constexpr std::uint32_t kBankUnits = 8 << 10;
+  // Twice what eight full windows of 512 KiB chunks leave in fragments of 4 KiB.
+  static constexpr std::uint32_t kRing = 32 << 10;  // Units. A power of two.
+  // Of a launch that has its SMs. One that takes longer, such as for 4 MiB, is taken for one that
+  // waits, which makes the next ones slower, and no harm.
+  static constexpr Nanoseconds kLongestRun = from_us(100);
+  // Since a launch was seen to wait.
+  static constexpr Nanoseconds kCrowded = from_ms(10);
+  // Places in the flags.
+  static constexpr std::size_t kProgress = 0;
+  static constexpr std::size_t kLaunches = 1;
+  static constexpr std::size_t kPosted = 8;  // On a cache line of its own: the host writes it.
+  static constexpr std::size_t kFlags = 16;
 
-  void next_bank();
-  void launch(std::uint64_t number);
+  [[nodiscard]] std::uint64_t flag(std::size_t place,
+                                   std::memory_order order = std::memory_order_acquire) const {
+    return std::atomic_ref<std::uint64_t>(flags_[place]).load(order);
+  }
+  [[nodiscard]] std::uint32_t launches_finished() const {
+    return static_cast<std::uint32_t>(flag(kLaunches, std::memory_order_seq_cst));
+  }
+  [[nodiscard]] bool is_crowded(std::uint32_t finished);
+  void make_room();
+  void post();
+  void launch_open();
+  void launch_closed(std::uint32_t first, std::uint64_t progress, bool is_known);
+  void launch(std::uint32_t blocks);
 
   const std::uint32_t sms_;
+  const Lists lists_;
   CUfunction kernel_ = nullptr;
   CUdeviceptr state_ = 0;
-  std::uint64_t* flag_ = nullptr;                // Pinned; the GPU writes it.
-  Unit* units_ = nullptr;                        // Pinned: kBanks banks.
-  std::array<std::uint64_t, kBanks> readers_{};  // Last number that reads each bank.
-  std::uint32_t bank_ = 0;                       // The one being filled.
-  std::uint32_t begin_ = 0;                      // In it: what was added and not launched.
-  std::uint32_t end_ = 0;
+  std::uint64_t* flags_ = nullptr;  // Pinned.
+  Unit* units_ = nullptr;           // Pinned: a ring.
+  // Modulo 2^32, all of them.
+  std::uint32_t added_ = 0;   // Units.
+  std::uint32_t posted_ = 0;  // Of these, those that were handed over.
+  std::uint32_t freed_ = 0;   // Of these, those whose places are known to be free.
+  std::uint32_t launches_ = 0;
+  std::uint32_t open_launch_ = 0;    // The last one of an open list.
+  std::uint32_t seen_finished_ = 0;  // Launches.
+  Nanoseconds seen_at_ = 0;          // When it became so many, or there was nothing to wait for.
+  Nanoseconds crowded_until_ = 0;
   std::uint64_t numbers_ = 0;
   Arguments arguments_{};
 };

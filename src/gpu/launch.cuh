@@ -1,5 +1,5 @@
-// What kernels that work through a list of units have in common: how warps share the units, and how
-// the last block tells the host.
+// What kernels that work through a list of units have in common: where the list ends, how warps
+// share the units, and how the last block tells the host.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,50 @@
 #include "src/gpu/launch.h"
 
 namespace sluice {
+
+// What one launch works through.
+struct LaunchList {
+  std::uint64_t progress;  // At its end.
+  std::uint32_t first;     // Unit.
+  std::uint32_t count;
+};
+
+// For one thread of each block. The first block of the launch looks where the list ends, the others
+// take its word. The fence before is one half of a bargain (KernelQueue::post() has the other): the
+// launch before this one has told the host that it finished before this one looks.
+__device__ inline std::uint64_t end_of_open_list(LaunchState& state,
+                                                 const volatile std::uint64_t* posted) {
+  if (atomicAdd(&state.begun, 1) == 0) {
+    __threadfence_system();
+    const std::uint64_t end = *posted;
+    __threadfence_system();  // What the host wrote before is read anew, not from a cache.
+    *const_cast<volatile std::uint64_t*>(&state.end) = end;
+    __threadfence();
+    atomicExch(&state.known, 1);
+    return end;
+  }
+  while (atomicAdd(&state.known, 0) == 0) {
+  }
+  __threadfence();
+  return *const_cast<volatile std::uint64_t*>(&state.end);
+}
+
+// For all threads.
+template <typename Arguments>
+__device__ LaunchList list_of(const Arguments& arguments) {
+  if (arguments.is_known != 0) return {arguments.progress, arguments.first, arguments.count};
+  std::uint64_t progress = arguments.progress;
+  if (arguments.posted != nullptr) {
+    __shared__ std::uint64_t end;
+    if (threadIdx.x == 0) end = end_of_open_list(*arguments.state, arguments.posted);
+    __syncthreads();
+    progress = end;
+  }
+  const std::uint32_t first = arguments.state->done;
+  // An open list before a closed one may have gone beyond its end.
+  const auto left = static_cast<std::int32_t>(units_of(progress) - first);
+  return {progress, first, left > 0 ? static_cast<std::uint32_t>(left) : 0};
+}
 
 // What lane `lane` of the warp has in `mine`.
 template <typename Unit>
@@ -30,10 +74,9 @@ inline constexpr std::uint32_t kMostClaimed = 4;
 // can have one. The first are its own; further ones go to whichever warp comes first, because some
 // are slower than others.
 template <typename Arguments, typename Work>
-__device__ void for_each_unit(const Arguments& arguments, Work work) {
+__device__ void for_each_unit(const Arguments& arguments, const LaunchList& list, Work work) {
   using Unit = typename Arguments::Unit;
-  const Unit* units = arguments.units != nullptr ? arguments.units : arguments.inline_units;
-  const std::uint32_t count = arguments.count;
+  const std::uint32_t count = list.count;
   const std::uint32_t lane = threadIdx.x % kLanes;
   const std::uint32_t warps = gridDim.x * (blockDim.x / kLanes);
   const std::uint32_t warp = blockIdx.x + gridDim.x * (threadIdx.x / kLanes);
@@ -42,7 +85,11 @@ __device__ void for_each_unit(const Arguments& arguments, Work work) {
   const std::uint32_t owned = warps * group;
   for (std::uint32_t first = warp * group; first < count;) {
     Unit mine = {};
-    if (lane < group && first + lane < count) mine = units[first + lane];
+    if (lane < group && first + lane < count) {
+      mine = arguments.units == nullptr
+                 ? arguments.inline_units[first + lane]
+                 : arguments.units[(list.first + first + lane) & arguments.mask];
+    }
     for (std::uint32_t i = 0; i < group && first + i < count; ++i) work(from_lane(mine, i), lane);
     if (owned >= count) return;
     if (lane == 0) first = owned + atomicAdd(&arguments.state->claimed, group);
@@ -53,25 +100,31 @@ __device__ void for_each_unit(const Arguments& arguments, Work work) {
 // For all threads, when their work is done. True for the first warp of the block that finishes last
 // in its launch: all that the others have written lies before it. The fence of each block is for
 // the GPU alone; that of tell(), which comes behind all of them, makes it the whole system's.
-__device__ inline bool finishes_last(LaunchState& state) {
+__device__ inline bool finishes_last(LaunchState& state, const LaunchList& list) {
   __syncthreads();
   if (threadIdx.x >= kLanes) return false;
   bool last = false;
   if (threadIdx.x == 0) {
     __threadfence();
     last = atomicAdd(&state.finished, 1) == gridDim.x - 1;
-    if (last) state.finished = state.claimed = 0;
+    if (last) {
+      state.finished = state.claimed = state.begun = state.known = 0;
+      state.done = list.first + list.count;
+    }
   }
   return __shfl_sync(~0u, last, 0);
 }
 
-// For the warp that finishes last: the host may see the ticket once it can see everything else.
+// For the warp that finishes last: the host may see the progress once it can see everything else,
+// and that the launch has finished once it can see the progress.
 template <typename Arguments>
-__device__ void tell(const Arguments& arguments) {
+__device__ void tell(const Arguments& arguments, const LaunchList& list) {
   __syncwarp();
   if (threadIdx.x != 0) return;
   __threadfence_system();
-  *arguments.flag = arguments.ticket;
+  arguments.flags[0] = list.progress;
+  __threadfence_system();
+  arguments.flags[1] = arguments.launch;
 }
 
 }  // namespace sluice

@@ -11,11 +11,27 @@ inline constexpr std::uint32_t kLaunchThreads = 512;  // Of a block; at most a b
 // Of all arguments of a launch: what every driver takes.
 inline constexpr std::uint32_t kMostArgumentBytes = 4096;
 
-// In device memory, all of it 0 before the first launch and between launches. A kernel may have
-// more.
+// How far a list has come: the number of the last piece of work that is in it to its end, and the
+// number of units. Both modulo 2^32, so that one store tells both.
+constexpr std::uint64_t progress_of(std::uint64_t number, std::uint32_t units) {
+  return number << 32 | units;
+}
+constexpr std::uint32_t number_of(std::uint64_t progress) {
+  return static_cast<std::uint32_t>(progress >> 32);
+}
+constexpr std::uint32_t units_of(std::uint64_t progress) {
+  return static_cast<std::uint32_t>(progress);
+}
+
+// In device memory, all of it 0 before the first launch and, but for `end` and `done`, between
+// launches. A kernel may have more.
 struct LaunchState {
   std::uint32_t finished;  // Blocks that are done.
   std::uint32_t claimed;   // Units that warps have taken beyond the first of each.
+  std::uint32_t begun;     // Blocks that have asked where an open list ends.
+  std::uint32_t known;     // 1 once `end` says it.
+  std::uint64_t end;       // Progress.
+  std::uint32_t done;      // Units of all launches before, modulo 2^32.
 };
 
 template <typename UnitType, typename StateType>
@@ -23,13 +39,24 @@ struct LaunchArguments {
   using Unit = UnitType;
   using State = StateType;
 
-  const Unit* units;             // In pinned memory; nullptr: they are inline.
-  std::uint32_t count;           // Units; 0 only writes the flag.
-  State* state;                  // Of the stream.
-  volatile std::uint64_t* flag;  // In pinned memory: the ticket, once everything is visible.
-  std::uint64_t ticket;
+  const Unit* units;     // In pinned memory, a ring; nullptr: they are inline.
+  std::uint32_t mask;    // Of a place in the ring.
+  std::uint32_t launch;  // Its number, modulo 2^32.
+  State* state;          // Of the stream.
+  // In pinned memory, two of them: the progress, once everything is visible, and then `launch`.
+  volatile std::uint64_t* flags;
+  // In pinned memory: where the list ends that this launch works through, as a progress that is
+  // read when the launch begins: the list is open until then. nullptr: it is closed, and ends at
+  // `progress`.
+  const volatile std::uint64_t* posted;
+  std::uint64_t progress;
+  // 1: its units are `count` from `first` on, or none. 0: only the GPU knows where it begins, which
+  // is where the launches before have ended.
+  std::uint32_t is_known;
+  std::uint32_t first;
+  std::uint32_t count;
   // Units that travel with the launch itself: the kernel then does not fetch its list over PCIe.
-  static constexpr std::uint32_t kInlineUnits = (kMostArgumentBytes - 48) / sizeof(Unit);
+  static constexpr std::uint32_t kInlineUnits = (kMostArgumentBytes - 64) / sizeof(Unit);
   Unit inline_units[kInlineUnits];
 };
 

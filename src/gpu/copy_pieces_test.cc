@@ -1,0 +1,140 @@
+// The kernel copy_pieces, run on the host.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "src/gpu/emulated_cuda_fixture.h"
+// After what it takes from CUDA.
+#include "src/gpu/copy_pieces.cu"
+
+namespace sluice {
+namespace {
+
+constexpr std::uint32_t kBlocks = 2;
+constexpr std::uint32_t kThreads = 64;
+constexpr std::uint32_t kRing = 16;  // Units.
+
+// Memory of exactly one unit, so that whatever else is touched is noticed.
+struct Copied {
+  Copied(std::size_t bytes, std::size_t from_shift, std::size_t to_shift, std::mt19937_64& random)
+      : length(bytes),
+        from(std::make_unique<unsigned char[]>(from_shift + length)),
+        to(std::make_unique<unsigned char[]>(to_shift + length)),
+        unit(from.get() + from_shift, to.get() + to_shift, length) {
+    std::generate_n(from.get(), from_shift + length, random);
+  }
+  [[nodiscard]] bool is_done() const {
+    const auto* const a = reinterpret_cast<const unsigned char*>(unit.from());
+    return std::equal(a, a + length, reinterpret_cast<const unsigned char*>(unit.to()));
+  }
+
+  std::size_t length;
+  std::unique_ptr<unsigned char[]> from;
+  std::unique_ptr<unsigned char[]> to;
+  CopyUnit unit;
+};
+
+class CopyPieces : public testing::Test {
+ protected:
+  CopyPieces() {
+    arguments_.mask = kRing - 1;
+    arguments_.state = &state_;
+    arguments_.flags = flags_;
+  }
+
+  Copied& make(std::size_t length, std::size_t from_shift = 0, std::size_t to_shift = 0) {
+    return *copied_.emplace_back(std::make_unique<Copied>(length, from_shift, to_shift, random_));
+  }
+  // Units numbered from `first` on, at their places in the ring.
+  void put(std::uint32_t first, std::uint32_t count) {
+    for (std::uint32_t i = first; i != first + count; ++i) {
+      ring_[i % kRing] = make(100 + random_() % 400, random_() % 16, random_() % 16).unit;
+    }
+    arguments_.units = ring_;
+  }
+  void closed(std::uint64_t progress, bool is_known, std::uint32_t first, std::uint32_t count) {
+    arguments_.posted = nullptr;
+    arguments_.progress = progress;
+    arguments_.is_known = is_known ? 1 : 0;
+    arguments_.first = first;
+    arguments_.count = count;
+    launch();
+  }
+  void open(std::uint64_t posted) {
+    posted_ = posted;
+    arguments_.posted = &posted_;
+    arguments_.is_known = 0;
+    arguments_.first = arguments_.count = 12345;  // Not looked at.
+    arguments_.progress = 12345;
+    launch();
+  }
+  void launch() {
+    ++arguments_.launch;
+    emulate_launch(copy_pieces, kBlocks, kThreads, arguments_);
+    EXPECT_EQ(flags_[1], arguments_.launch);
+    EXPECT_EQ(state_.finished + state_.claimed + state_.begun + state_.known, 0u);
+  }
+  void expect_all_done() {
+    for (std::size_t i = 0; i < copied_.size(); ++i) EXPECT_TRUE(copied_[i]->is_done()) << i;
+    copied_.clear();
+  }
+
+  CopyArguments arguments_{};
+  LaunchState state_{};
+  std::uint64_t flags_[2] = {};
+  std::uint64_t posted_ = 0;
+  CopyUnit ring_[kRing];
+  std::mt19937_64 random_{1};
+  std::vector<std::unique_ptr<Copied>> copied_;
+};
+
+// More than the warps take at first.
+TEST_F(CopyPieces, EveryAlignmentAndLength) {
+  arguments_.units = nullptr;
+  std::uint32_t count = 0;
+  for (const std::size_t length : {0u, 1u, 15u, 16u, 31u, 33u, 700u, 4096u}) {
+    for (std::size_t shift = 0; shift < 16; shift += 3) {
+      arguments_.inline_units[count++] = make(length, shift, (5 * shift + length) % 16).unit;
+    }
+  }
+  closed(progress_of(7, count), true, 0, count);
+  expect_all_done();
+  EXPECT_EQ(flags_[0], progress_of(7, count));
+  EXPECT_EQ(state_.done, count);
+}
+
+TEST_F(CopyPieces, AnOpenListEndsWhereThePostedOneDoesWhenItBegins) {
+  state_.done = ~0u - 4;  // The number of units wraps, and so does the ring.
+  put(~0u - 4, 11);
+  open(progress_of(3, 6));
+  expect_all_done();
+  EXPECT_EQ(flags_[0], progress_of(3, 6));
+  EXPECT_EQ(state_.done, 6u);
+  open(progress_of(3, 6));  // Nothing more has come.
+  EXPECT_EQ(state_.done, 6u);
+  put(6, kRing);
+  open(progress_of(4, 6 + kRing));
+  expect_all_done();
+  EXPECT_EQ(state_.done, 6 + kRing);
+}
+
+TEST_F(CopyPieces, AClosedListBeginsWhereTheLaunchesBeforeItEnded) {
+  put(0, 10);
+  open(progress_of(1, 4));
+  closed(progress_of(2, 10), false, 2, 8);  // Not from 2 on.
+  expect_all_done();
+  EXPECT_EQ(state_.done, 10u);
+  EXPECT_EQ(flags_[0], progress_of(2, 10));
+  put(10, 6);
+  open(progress_of(4, 16));
+  expect_all_done();
+  for (CopyUnit& unit : ring_) unit = CopyUnit(nullptr, nullptr, 100);  // Whoever copies it dies.
+  closed(progress_of(3, 13), false, 10, 3);
+  EXPECT_EQ(state_.done, 16u) << "the open list went beyond";
+}
+
+}  // namespace
+}  // namespace sluice
