@@ -223,18 +223,18 @@ bool Bench::launch_copy_pieces(CopyArguments& arguments, std::uint32_t blocks) {
 }
 
 Latency Bench::empty_launch_us() {
-  auto* flag = reinterpret_cast<std::uint64_t*>(control_.bytes().data());
-  *flag = 0;
+  auto* flags = reinterpret_cast<std::uint64_t*>(control_.bytes().data());
+  flags[kProgress] = 0;
   CopyArguments arguments{};
   arguments.state = reinterpret_cast<LaunchState*>(finished_);
-  arguments.flags = flag;
+  arguments.flags = flags;
   arguments.is_known = 1;
   std::vector<double> samples;
   for (std::uint64_t i = 1; i <= kWarm + kLatencies; ++i) {
     const auto start = Clock::now();
     arguments.progress = i;
     if (!launch_copy_pieces(arguments, 1)) return {};
-    while (std::atomic_ref(*flag).load(std::memory_order_acquire) < i) {
+    while (std::atomic_ref(flags[kProgress]).load(std::memory_order_acquire) < i) {
     }
     if (i > kWarm) samples.push_back(us_since(start));
   }

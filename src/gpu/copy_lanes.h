@@ -15,8 +15,10 @@ namespace sluice {
 // called, but for done().
 class CopyLanes {
  public:
-  CopyLanes(CudaContext& cuda, std::uint32_t sms, CopyBy by) : by_(by), kernels_(cuda, sms) {
-    for (auto& engine : engines_) engine = std::make_unique<CopyQueue>(cuda, sms);
+  CopyLanes(CudaContext& cuda, std::uint32_t sms, CopyBy by)
+      : by_(by), kernels_(cuda, sms, CopyQueue::Kind::kKernel) {
+    for (auto& engine : engines_)
+      engine = std::make_unique<CopyQueue>(cuda, sms, CopyQueue::Kind::kEngine);
   }
 
   // False: cuda.failure says why.

@@ -2,8 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "src/gpu/emulated_cuda_fixture.h"
@@ -65,6 +68,9 @@ class CopyPieces : public testing::Test {
   }
   void open(std::uint64_t posted) {
     posted_ = posted;
+    launch_open();
+  }
+  void launch_open() {
     arguments_.posted = &posted_;
     arguments_.is_known = 0;
     arguments_.first = arguments_.count = 12345;  // Not looked at.
@@ -74,7 +80,8 @@ class CopyPieces : public testing::Test {
   void launch() {
     ++arguments_.launch;
     emulate_launch(copy_pieces, kBlocks, kThreads, arguments_);
-    EXPECT_EQ(flags_[1], arguments_.launch);
+    EXPECT_EQ(flags_[kBegun], arguments_.launch);
+    EXPECT_EQ(flags_[kFinished], arguments_.launch);
     EXPECT_EQ(state_.finished + state_.claimed + state_.begun + state_.known, 0u);
   }
   void expect_all_done() {
@@ -84,7 +91,7 @@ class CopyPieces : public testing::Test {
 
   CopyArguments arguments_{};
   LaunchState state_{};
-  std::uint64_t flags_[2] = {};
+  std::uint64_t flags_[3] = {};
   std::uint64_t posted_ = 0;
   CopyUnit ring_[kRing];
   std::mt19937_64 random_{1};
@@ -102,7 +109,7 @@ TEST_F(CopyPieces, EveryAlignmentAndLength) {
   }
   closed(progress_of(7, count), true, 0, count);
   expect_all_done();
-  EXPECT_EQ(flags_[0], progress_of(7, count));
+  EXPECT_EQ(flags_[kProgress], progress_of(7, count));
   EXPECT_EQ(state_.done, count);
 }
 
@@ -111,7 +118,7 @@ TEST_F(CopyPieces, AnOpenListEndsWhereThePostedOneDoesWhenItBegins) {
   put(~0u - 4, 11);
   open(progress_of(3, 6));
   expect_all_done();
-  EXPECT_EQ(flags_[0], progress_of(3, 6));
+  EXPECT_EQ(flags_[kProgress], progress_of(3, 6));
   EXPECT_EQ(state_.done, 6u);
   open(progress_of(3, 6));  // Nothing more has come.
   EXPECT_EQ(state_.done, 6u);
@@ -121,19 +128,44 @@ TEST_F(CopyPieces, AnOpenListEndsWhereThePostedOneDoesWhenItBegins) {
   EXPECT_EQ(state_.done, 6 + kRing);
 }
 
+// All blocks work on one list, wherever it ends.
+TEST_F(CopyPieces, APostedListThatGrowsEndsInOnePlace) {
+  for (std::uint32_t round = 0; round < 30; ++round) {
+    const std::uint32_t first = round * kRing;
+    put(first, kRing);
+    std::atomic_ref(posted_).store(progress_of(first, first));
+    std::jthread poster([&] {
+      for (std::uint32_t i = 1; i <= kRing; ++i) {
+        std::atomic_ref(posted_).store(progress_of(first + i, first + i));
+        std::this_thread::sleep_for(std::chrono::microseconds(50));  // Blocks begin one by one.
+      }
+    });
+    launch_open();
+    poster.join();
+    const std::uint32_t done = state_.done;
+    EXPECT_EQ(flags_[kProgress], progress_of(done, done));
+    for (std::uint32_t i = 0; i < kRing; ++i) {
+      EXPECT_EQ(copied_[i]->is_done(), i < done - first) << i << " of " << done - first;
+    }
+    open(progress_of(first + kRing, first + kRing));
+    expect_all_done();
+  }
+}
+
 TEST_F(CopyPieces, AClosedListBeginsWhereTheLaunchesBeforeItEnded) {
   put(0, 10);
   open(progress_of(1, 4));
   closed(progress_of(2, 10), false, 2, 8);  // Not from 2 on.
   expect_all_done();
   EXPECT_EQ(state_.done, 10u);
-  EXPECT_EQ(flags_[0], progress_of(2, 10));
+  EXPECT_EQ(flags_[kProgress], progress_of(2, 10));
   put(10, 6);
   open(progress_of(4, 16));
   expect_all_done();
   for (CopyUnit& unit : ring_) unit = CopyUnit(nullptr, nullptr, 100);  // Whoever copies it dies.
   closed(progress_of(3, 13), false, 10, 3);
   EXPECT_EQ(state_.done, 16u) << "the open list went beyond";
+  EXPECT_EQ(flags_[kProgress], progress_of(4, 16));
 }
 
 }  // namespace

@@ -10,10 +10,11 @@
 
 namespace sluice {
 
-// One has work of one kind alone.
 class CopyQueue : public KernelQueue<CopyArguments> {
  public:
-  CopyQueue(CudaContext& cuda, std::uint32_t sms) : KernelQueue(cuda, sms, Lists::kOpenIfCrowded) {}
+  enum class Kind { kKernel, kEngine };  // Who copies all of it.
+  CopyQueue(CudaContext& cuda, std::uint32_t sms, Kind kind)
+      : KernelQueue(cuda, sms, kind == Kind::kKernel ? Lists::kOpenIfCrowded : Lists::kNone) {}
 
   // False: cuda.failure says why.
   bool open() { return KernelQueue::open(cuda_.copy_pieces); }

@@ -173,6 +173,8 @@ std::uint64_t CudaGpu::checksum(std::span<const Checksum> batch) {
 template <typename Queue>
 GpuAnswer CudaGpu::answer(Queue& queue, std::uint64_t number) {
   SLUICE_CHECK(number >= 1 && number <= queue.last(), "ticket {} of {}", number, queue.last());
+  // What was put on a stream behind a call that failed may finish all the same.
+  if (!cuda_.failure.ok()) return GpuAnswer::kFailed;
   if (queue.done(number)) return GpuAnswer::kDone;
   if (++pending_tests_ % kPatientTests == 0) {
     const CurrentContext current(cuda_.driver, cuda_.context);

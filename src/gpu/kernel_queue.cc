@@ -32,7 +32,9 @@ bool KernelQueue<Arguments>::open(CUfunction kernel) {
       cuda_.good(driver.cuMemsetD8Async(state_, 0, sizeof(State), stream_), "clearing a state") &&
       cuda_.good(driver.cuMemHostAlloc(&flags, sizeof(std::uint64_t) * kFlags, shared),
                  "allocating flags") &&
-      cuda_.good(driver.cuMemHostAlloc(&units, sizeof(Unit) * kRing, shared), "allocating a list");
+      (lists_ == Lists::kNone ||
+       cuda_.good(driver.cuMemHostAlloc(&units, sizeof(Unit) * kRing, shared),
+                  "allocating a list"));
   flags_ = static_cast<std::uint64_t*>(flags);
   units_ = static_cast<Unit*>(units);
   if (!good) return false;
@@ -60,6 +62,7 @@ template <typename Arguments>
 void KernelQueue<Arguments>::add_unit(const Unit& unit) {
   if (added_ - freed_ == kRing) make_room();
   units_[added_++ % kRing] = unit;
+  if (added_ - posted_ == kLongestHeld) flush();
 }
 
 // When no place is free, the host waits as it would for a full stream.
@@ -95,10 +98,10 @@ void KernelQueue<Arguments>::post() {
   const std::uint64_t progress = progress_of(numbers_, added_);
   posted_ = added_;
   if (lists_ == Lists::kClosed) return launch_closed(first, progress, true);
-  const bool is_known = static_cast<std::int32_t>(open_launch_ - launches_finished()) <= 0;
+  const bool is_known = open_launch_ <= flag(kFinished);
   std::atomic_ref<std::uint64_t>(flags_[kPosted]).store(progress, std::memory_order_seq_cst);
-  const std::uint32_t finished = launches_finished();
-  const std::uint32_t under_way = launches_ - finished;
+  const std::uint64_t finished = flag(kFinished, std::memory_order_seq_cst);
+  const std::uint64_t under_way = launches_ - finished;
   const bool crowded = is_crowded(finished);
   if (launches_ == open_launch_ && under_way > 1) return;
   if (crowded && under_way > 0) {
@@ -109,13 +112,14 @@ void KernelQueue<Arguments>::post() {
 }
 
 template <typename Arguments>
-bool KernelQueue<Arguments>::is_crowded(std::uint32_t finished) {
+bool KernelQueue<Arguments>::is_crowded(std::uint64_t finished) {
   const Nanoseconds now = cuda_.clock.now();
-  if (finished != seen_finished_ || finished == launches_) {
+  const bool waits = finished < launches_ && flag(kBegun) <= finished;
+  if (!waits || finished != seen_finished_) {
     seen_finished_ = finished;
     seen_at_ = now;
   }
-  if (now - seen_at_ > kLongestRun) crowded_until_ = now + kCrowded;
+  if (now - seen_at_ > kShortWait) crowded_until_ = now + kCrowded;
   return now < crowded_until_;
 }
 

@@ -34,7 +34,11 @@ struct CudaContext {
   bool good(CUresult result, const char* what);
 };
 
-enum class Lists { kOpenIfCrowded, kClosed };
+enum class Lists {
+  kOpenIfCrowded,
+  kClosed,
+  kNone,  // The stream is for other work.
+};
 
 // All memory is allocated by open(). The context is current whenever a member is called, but for
 // done().
@@ -79,26 +83,20 @@ class KernelQueue {
 
  private:
   // Twice what eight full windows of 512 KiB chunks leave in fragments of 4 KiB.
-  static constexpr std::uint32_t kRing = 32 << 10;  // Units. A power of two.
-  // Of a launch that has its SMs. One that takes longer, such as for 4 MiB, is taken for one that
-  // waits, which makes the next ones slower, and no harm.
-  static constexpr Nanoseconds kLongestRun = from_us(100);
+  static constexpr std::uint32_t kRing = 32 << 10;          // Units. A power of two.
+  static constexpr std::uint32_t kLongestHeld = kRing / 4;  // Units, until flush().
+  // Of a launch that waits for an SM, until that counts as waiting.
+  static constexpr Nanoseconds kShortWait = from_us(100);
   // Since a launch was seen to wait.
   static constexpr Nanoseconds kCrowded = from_ms(10);
-  // Places in the flags.
-  static constexpr std::size_t kProgress = 0;
-  static constexpr std::size_t kLaunches = 1;
-  static constexpr std::size_t kPosted = 8;  // On a cache line of its own: the host writes it.
+  static constexpr std::uint32_t kPosted = 8;  // In the flags, on a cache line of the host's.
   static constexpr std::size_t kFlags = 16;
 
-  [[nodiscard]] std::uint64_t flag(std::size_t place,
+  [[nodiscard]] std::uint64_t flag(std::uint32_t place,
                                    std::memory_order order = std::memory_order_acquire) const {
     return std::atomic_ref<std::uint64_t>(flags_[place]).load(order);
   }
-  [[nodiscard]] std::uint32_t launches_finished() const {
-    return static_cast<std::uint32_t>(flag(kLaunches, std::memory_order_seq_cst));
-  }
-  [[nodiscard]] bool is_crowded(std::uint32_t finished);
+  [[nodiscard]] bool is_crowded(std::uint64_t finished);
   void make_room();
   void post();
   void launch_open();
@@ -111,16 +109,16 @@ class KernelQueue {
   CUdeviceptr state_ = 0;
   std::uint64_t* flags_ = nullptr;  // Pinned.
   Unit* units_ = nullptr;           // Pinned: a ring.
-  // Modulo 2^32, all of them.
-  std::uint32_t added_ = 0;   // Units.
+  // Units, modulo 2^32.
+  std::uint32_t added_ = 0;
   std::uint32_t posted_ = 0;  // Of these, those that were handed over.
   std::uint32_t freed_ = 0;   // Of these, those whose places are known to be free.
-  std::uint32_t launches_ = 0;
-  std::uint32_t open_launch_ = 0;    // The last one of an open list.
-  std::uint32_t seen_finished_ = 0;  // Launches.
-  Nanoseconds seen_at_ = 0;          // When it became so many, or there was nothing to wait for.
+  std::uint64_t launches_ = 0;
+  std::uint64_t open_launch_ = 0;    // The last one of an open list.
+  std::uint64_t seen_finished_ = 0;  // Launches.
+  Nanoseconds seen_at_ = 0;          // Since when the next one waits, at most.
   Nanoseconds crowded_until_ = 0;
-  std::uint64_t numbers_ = 0;
+  std::uint64_t numbers_ = 0;  // Pieces of work.
   Arguments arguments_{};
 };
 

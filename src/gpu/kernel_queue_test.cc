@@ -2,18 +2,15 @@
 
 #include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <cstdlib>
-#include <cstring>
+#include <chrono>
 #include <deque>
-#include <functional>
-#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "src/gpu/emulated_cuda_fixture.h"
+#include "src/gpu/fake_gpu_fixture.h"
 #include "tests/support/sanitized.h"
 // After what it takes from CUDA.
 #include "src/gpu/copy_pieces.cu"
@@ -21,178 +18,10 @@
 namespace sluice {
 namespace {
 
-// Who does what is launched: the kernel itself, emulated, or a few lines that do the same faster.
-enum class By { kKernel, kStandIn };
-
-// A driver with one stream, which a thread works through: launches one after the other, which may
-// have to wait for an SM before they begin.
-class FakeGpu {
- public:
-  explicit FakeGpu(By by) : by_(by) {
-    current = this;
-    thread_ = std::thread([this] { run(); });
-  }
-  ~FakeGpu() {
-    add([this] { stop_ = true; });
-    thread_.join();
-    current = nullptr;
-  }
-
-  [[nodiscard]] CudaContext context(const Clock& clock) const {
-    CudaContext cuda{.driver = {}, .clock = clock};
-    CudaDriver& driver = cuda.driver;
-    driver.cuCtxGetStreamPriorityRange = [](int*, int*) { return CUDA_SUCCESS; };
-    driver.cuStreamCreateWithPriority = [](CUstream* stream, unsigned, int) {
-      *stream = reinterpret_cast<CUstream>(current);
-      return CUDA_SUCCESS;
-    };
-    driver.cuStreamDestroy = [](CUstream) { return CUDA_SUCCESS; };
-    driver.cuStreamSynchronize = [](CUstream) { return current->synchronize(); };
-    driver.cuMemAlloc = [](CUdeviceptr* base, std::size_t bytes) {
-      *base = reinterpret_cast<CUdeviceptr>(std::malloc(bytes));
-      return CUDA_SUCCESS;
-    };
-    driver.cuMemFree = [](CUdeviceptr base) {
-      std::free(reinterpret_cast<void*>(base));
-      return CUDA_SUCCESS;
-    };
-    driver.cuMemHostAlloc = [](void** base, std::size_t bytes, unsigned) {
-      *base = std::malloc(bytes);
-      return CUDA_SUCCESS;
-    };
-    driver.cuMemFreeHost = [](void* base) {
-      std::free(base);
-      return CUDA_SUCCESS;
-    };
-    driver.cuMemsetD8Async = [](CUdeviceptr base, unsigned char value, std::size_t bytes,
-                                CUstream) {
-      std::memset(reinterpret_cast<void*>(base), value, bytes);
-      return CUDA_SUCCESS;
-    };
-    driver.cuStreamWriteValue64 = [](CUstream, CUdeviceptr flag, cuuint64_t value, unsigned) {
-      current->add([flag, value] { tell(reinterpret_cast<std::uint64_t*>(flag), value); });
-      return CUDA_SUCCESS;
-    };
-    driver.cuLaunchKernel = [](CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned,
-                               unsigned, unsigned, CUstream, void** parameters, void**) {
-      current->launch(*static_cast<CopyArguments*>(parameters[0]));
-      return CUDA_SUCCESS;
-    };
-    cuda.writes_flags = true;
-    return cuda;
-  }
-
-  // Somebody else's kernel has every SM, or no longer.
-  void keep_sms(bool keep) {
-    const std::lock_guard lock(mutex_);
-    kept_ = keep;
-    changed_.notify_all();
-  }
-  // Launches that were not begun, or are running.
-  [[nodiscard]] std::size_t launches_under_way() const { return launches_ - launches_done_; }
-  [[nodiscard]] std::size_t launches() const { return launches_; }
-  [[nodiscard]] std::size_t units() const { return units_; }
-
- private:
-  static void tell(std::uint64_t* flag, std::uint64_t value) {
-    std::atomic_ref(*flag).store(value, std::memory_order_seq_cst);
-  }
-
-  void launch(const CopyArguments& arguments) {
-    ++launches_;
-    add([this, arguments] {
-      wait_for_sm();
-      if (by_ == By::kKernel) {
-        emulate_launch(copy_pieces, 1, kLanes, arguments);
-        ++launches_done_;
-      } else {
-        work(arguments);
-      }
-    });
-  }
-
-  // As launch.cuh has it.
-  void work(const CopyArguments& arguments) {
-    LaunchState& state = *arguments.state;
-    std::uint64_t progress = arguments.progress;
-    if (arguments.posted != nullptr) {
-      progress = std::atomic_ref(*const_cast<std::uint64_t*>(arguments.posted)).load();
-    }
-    std::uint32_t first = arguments.first;
-    std::uint32_t count = arguments.count;
-    if (arguments.is_known == 0) {
-      first = state.done;
-      const auto left = static_cast<std::int32_t>(units_of(progress) - first);
-      count = left > 0 ? static_cast<std::uint32_t>(left) : 0;
-    }
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const CopyUnit& unit = arguments.units == nullptr
-                                 ? arguments.inline_units[i]
-                                 : arguments.units[(first + i) & arguments.mask];
-      std::memcpy(reinterpret_cast<void*>(unit.to()), reinterpret_cast<void*>(unit.from()),
-                  unit.length());
-    }
-    units_ += count;
-    if (random_() % 4 == 0) std::this_thread::yield();
-    state.done = first + count;
-    auto* const flags = const_cast<std::uint64_t*>(arguments.flags);
-    tell(&flags[0], progress);
-    ++launches_done_;
-    tell(&flags[1], arguments.launch);
-  }
-
-  void wait_for_sm() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !kept_; });
-  }
-  void add(std::function<void()> job) {
-    const std::lock_guard lock(mutex_);
-    jobs_.push_back(std::move(job));
-    changed_.notify_all();
-  }
-  CUresult synchronize() {
-    bool reached = false;
-    add([&] {
-      const std::lock_guard lock(mutex_);
-      reached = true;
-      changed_.notify_all();
-    });
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return reached; });
-    return CUDA_SUCCESS;
-  }
-  void run() {
-    while (!stop_) {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return !jobs_.empty(); });
-      const std::function<void()> job = std::move(jobs_.front());
-      jobs_.pop_front();
-      lock.unlock();
-      job();
-    }
-  }
-
-  static FakeGpu* current;  // What the driver's functions, which carry nothing, mean.
-
-  const By by_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> jobs_;
-  bool kept_ = false;
-  std::atomic<std::size_t> launches_{0};
-  std::atomic<std::size_t> launches_done_{0};
-  std::atomic<std::size_t> units_{0};
-  bool stop_ = false;  // The thread's own.
-  std::minstd_rand random_{1};
-  std::thread thread_;
-};
-
-FakeGpu* FakeGpu::current = nullptr;
-
 struct Case {
   const char* name;
   Lists lists;
-  By by = By::kStandIn;
+  FakeGpu::Kernel kernel = nullptr;
 };
 
 class KernelQueueTest : public testing::TestWithParam<Case> {
@@ -228,7 +57,7 @@ class KernelQueueTest : public testing::TestWithParam<Case> {
   [[nodiscard]] bool may_open() const { return GetParam().lists == Lists::kOpenIfCrowded; }
 
   ManualClock clock_;
-  FakeGpu gpu_{GetParam().by};
+  FakeGpu gpu_{GetParam().kernel};
   CudaContext cuda_ = gpu_.context(clock_);
   KernelQueue<CopyArguments> queue_{cuda_, 4, GetParam().lists};
   std::vector<std::uint64_t> from_;
@@ -270,20 +99,36 @@ void KernelQueueTest::keep_a_window_full(std::size_t work) {
   while (!window.empty() && !HasFatalFailure()) reap();
   queue_.wait();
   expect_all_cleared();
-  EXPECT_LE(gpu_.launches(), may_open() ? work * 9 / 10 : work);
+  if (GetParam().kernel == nullptr) {
+    EXPECT_EQ(gpu_.units(), given_);
+  }
+  if (may_open()) {
+    EXPECT_LT(gpu_.launches(), work * 9 / 10);
+  } else {
+    EXPECT_EQ(gpu_.launches(), work);
+  }
 }
 
 // Three times around the ring.
 TEST_P(KernelQueueTest, NothingIsLostBetweenLaunches) { keep_a_window_full(30'000); }
 
+// Also while launches wait: then nothing is launched for what no place is left for.
 TEST_P(KernelQueueTest, APieceOfWorkMayBeLongerThanTheRing) {
   constexpr std::uint32_t kUnits = 100'000;
-  make_numbers(kUnits + 1);
-  wait_for(give(1));
+  make_numbers(2 + kUnits);
+  gpu_.keep_sms(true);
+  give(1);
+  clock_.advance(from_ms(1));
+  give(1);
+  std::thread other([this] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    gpu_.keep_sms(false);
+  });
   wait_for(give(kUnits));
-  expect_copied(0, kUnits + 1);
+  other.join();
+  expect_copied(0, 2 + kUnits);
   queue_.wait();
-  EXPECT_EQ(gpu_.units(), kUnits + 1);
+  EXPECT_EQ(gpu_.units(), 2 + kUnits);
 }
 
 // While somebody's kernel has all SMs, and this is known, what comes needs one launch more; of
@@ -308,7 +153,23 @@ TEST_P(KernelQueueTest, AnOpenListTakesWhatComesWhileLaunchesWait) {
   EXPECT_EQ(gpu_.units(), 2 + kWork);
 }
 
-// A GPU that is only busy is not crowded, and one that was, is no longer after a while.
+// To run for long is not to wait.
+TEST_P(KernelQueueTest, ALongLaunchDoesNotOpenLists) {
+  make_numbers(4);
+  gpu_.be_slow(true);
+  give(1);
+  while (gpu_.launches_begun() < 1) std::this_thread::yield();
+  for (int i = 0; i < 3; ++i) {
+    clock_.advance(from_ms(1));
+    give(1);
+  }
+  EXPECT_EQ(gpu_.launches_under_way(), 4u);
+  gpu_.be_slow(false);
+  queue_.wait();
+  expect_copied(0, 4);
+}
+
+// A GPU that was crowded is taken to be so for a while.
 TEST_P(KernelQueueTest, ListsAreClosedAgainWhenLaunchesDoNotWait) {
   make_numbers(100);
   gpu_.keep_sms(true);
@@ -348,9 +209,13 @@ TEST_P(WithItsKernel, NothingIsLostBetweenLaunches) {
   keep_a_window_full(1000);
 }
 
+void run_kernel(const CopyArguments& arguments) {
+  emulate_launch(copy_pieces, 1, kLanes, arguments);
+}
+
 INSTANTIATE_TEST_SUITE_P(KernelQueue, WithItsKernel,
                          testing::Values(Case{"open_if_crowded", Lists::kOpenIfCrowded,
-                                              By::kKernel}),
+                                              run_kernel}),
                          name_of);
 
 }  // namespace

@@ -36,9 +36,10 @@ __device__ inline std::uint64_t end_of_open_list(LaunchState& state,
   return *const_cast<volatile std::uint64_t*>(&state.end);
 }
 
-// For all threads.
+// For all threads, first of all.
 template <typename Arguments>
 __device__ LaunchList list_of(const Arguments& arguments) {
+  if (blockIdx.x == 0 && threadIdx.x == 0) arguments.flags[kBegun] = arguments.launch;
   if (arguments.is_known != 0) return {arguments.progress, arguments.first, arguments.count};
   std::uint64_t progress = arguments.progress;
   if (arguments.posted != nullptr) {
@@ -48,9 +49,10 @@ __device__ LaunchList list_of(const Arguments& arguments) {
     progress = end;
   }
   const std::uint32_t first = arguments.state->done;
-  // An open list before a closed one may have gone beyond its end.
   const auto left = static_cast<std::int32_t>(units_of(progress) - first);
-  return {progress, first, left > 0 ? static_cast<std::uint32_t>(left) : 0};
+  // An open list before a closed one has gone beyond its end.
+  if (left < 0) return {arguments.state->end, first, 0};
+  return {progress, first, static_cast<std::uint32_t>(left)};
 }
 
 // What lane `lane` of the warp has in `mine`.
@@ -122,9 +124,9 @@ __device__ void tell(const Arguments& arguments, const LaunchList& list) {
   __syncwarp();
   if (threadIdx.x != 0) return;
   __threadfence_system();
-  arguments.flags[0] = list.progress;
+  arguments.flags[kProgress] = list.progress;
   __threadfence_system();
-  arguments.flags[1] = arguments.launch;
+  arguments.flags[kFinished] = arguments.launch;
 }
 
 }  // namespace sluice

@@ -30,21 +30,25 @@ struct LaunchState {
   std::uint32_t claimed;   // Units that warps have taken beyond the first of each.
   std::uint32_t begun;     // Blocks that have asked where an open list ends.
   std::uint32_t known;     // 1 once `end` says it.
-  std::uint64_t end;       // Progress.
+  std::uint64_t end;       // Of the last open list: a progress.
   std::uint32_t done;      // Units of all launches before, modulo 2^32.
 };
+
+// What launches tell, in this order: the number of the last that has begun; the progress, once
+// everything is visible; the number of the last that has finished.
+inline constexpr std::uint32_t kBegun = 0;
+inline constexpr std::uint32_t kProgress = 1;
+inline constexpr std::uint32_t kFinished = 2;
 
 template <typename UnitType, typename StateType>
 struct LaunchArguments {
   using Unit = UnitType;
   using State = StateType;
 
-  const Unit* units;     // In pinned memory, a ring; nullptr: they are inline.
-  std::uint32_t mask;    // Of a place in the ring.
-  std::uint32_t launch;  // Its number, modulo 2^32.
-  State* state;          // Of the stream.
-  // In pinned memory, two of them: the progress, once everything is visible, and then `launch`.
-  volatile std::uint64_t* flags;
+  const Unit* units;              // In pinned memory, a ring; nullptr: they are inline.
+  std::uint64_t launch;           // Its number.
+  State* state;                   // Of the stream.
+  volatile std::uint64_t* flags;  // In pinned memory, at the places above.
   // In pinned memory: where the list ends that this launch works through, as a progress that is
   // read when the launch begins: the list is open until then. nullptr: it is closed, and ends at
   // `progress`.
@@ -55,6 +59,7 @@ struct LaunchArguments {
   std::uint32_t is_known;
   std::uint32_t first;
   std::uint32_t count;
+  std::uint32_t mask;  // Of a place in the ring.
   // Units that travel with the launch itself: the kernel then does not fetch its list over PCIe.
   static constexpr std::uint32_t kInlineUnits = (kMostArgumentBytes - 64) / sizeof(Unit);
   Unit inline_units[kInlineUnits];

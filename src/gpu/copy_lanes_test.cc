@@ -1,0 +1,96 @@
+#include "src/gpu/copy_lanes.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <thread>
+#include <vector>
+
+#include "src/gpu/fake_gpu_fixture.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t kLarge = 512 << 10;  // The copy engine's, under kAuto.
+constexpr std::size_t kSmall = 1000;
+
+// Streams that write flags, or an empty launch in their place.
+class CopyLanesTest : public testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override { ASSERT_TRUE(lanes_.open()); }
+
+  void add(std::size_t offset, std::size_t length) {
+    lanes_.add(from_.data() + offset, to_.data() + offset, length);
+  }
+  void wait_for(std::uint64_t number) {
+    while (!lanes_.done(number)) std::this_thread::yield();
+  }
+  [[nodiscard]] bool is_copied(std::size_t offset, std::size_t length) const {
+    const auto begin = static_cast<std::ptrdiff_t>(offset);
+    return std::equal(from_.begin() + begin, from_.begin() + begin + static_cast<long>(length),
+                      to_.begin() + begin);
+  }
+
+  ManualClock clock_;
+  FakeGpu gpu_;
+  CudaContext cuda_ = gpu_.context(clock_, GetParam());
+  CopyLanes lanes_{cuda_, 4, CopyBy::kAuto};
+  std::vector<std::byte> from_ = std::vector<std::byte>(4 << 20, std::byte{7});
+  std::vector<std::byte> to_ = std::vector<std::byte>(4 << 20);
+};
+
+TEST_P(CopyLanesTest, LargePiecesAreTheEnginesAndSmallOnesTheKernels) {
+  add(0, kLarge);
+  add(kLarge, kSmall);
+  add(2 * kLarge, kLarge);
+  add(3 * kLarge, 0);
+  wait_for(lanes_.finish());
+  EXPECT_TRUE(is_copied(0, kLarge + kSmall));
+  EXPECT_FALSE(is_copied(0, kLarge + kSmall + 1));
+  EXPECT_TRUE(is_copied(2 * kLarge, kLarge));
+  EXPECT_EQ(gpu_.copies(), 2u);
+  EXPECT_EQ(gpu_.units(), 1u);
+  EXPECT_EQ(lanes_.last(), 1u);
+}
+
+TEST_P(CopyLanesTest, WorkIsDoneInItsOrder) {
+  gpu_.keep_sms(true);
+  add(0, kSmall);
+  const std::uint64_t by_kernel = lanes_.finish();
+  const std::uint64_t nothing = lanes_.finish();
+  EXPECT_FALSE(lanes_.done(by_kernel));
+  EXPECT_FALSE(lanes_.done(nothing)) << "before what came before";
+  gpu_.keep_sms(false);
+  wait_for(nothing);
+  EXPECT_TRUE(lanes_.done(by_kernel));
+}
+
+// More at a time than is remembered.
+TEST_P(CopyLanesTest, ManyPiecesOfWork) {
+  constexpr std::size_t kWork = 3000;
+  for (std::size_t i = 0; i < kWork; ++i) {
+    add(i * kSmall, kSmall);
+    if (i % 100 == 0) add(3 << 20, kLarge);
+    ASSERT_EQ(lanes_.finish(), i + 1);
+    if (i % 100 == 0) wait_for(lanes_.last());
+  }
+  wait_for(kWork);
+  EXPECT_TRUE(is_copied(0, kWork * kSmall));
+  EXPECT_EQ(gpu_.copies(), kWork / 100);
+  EXPECT_EQ(gpu_.units(), kWork);
+}
+
+TEST_P(CopyLanesTest, ACopyThatFailsIsToldOf) {
+  gpu_.fail_copies();
+  add(0, kLarge);
+  lanes_.finish();
+  EXPECT_FALSE(cuda_.failure.ok());
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, CopyLanesTest, testing::Bool(), [](const auto& tested) {
+  return tested.param ? "streams_write_flags" : "launches_do";
+});
+
+}  // namespace
+}  // namespace sluice
