@@ -315,7 +315,9 @@ Latency Bench::persistent_us(std::uint32_t sms, const Work& work) {
   *flag = 0;
   PersistentArguments arguments{posted, jobs, reinterpret_cast<std::uint32_t*>(finished_), flag};
   void* parameters[] = {&arguments};
-  if (!must(driver_.cuLaunchKernel(persistent_, sms, 1, 1, kLaunchThreads, 1, 1, 0, stream_,
+  // A LaunchState lay there.
+  if (!must(driver_.cuMemsetD8Async(finished_, 0, 4 * kPersistentJobs, stream_), "counters") ||
+      !must(driver_.cuLaunchKernel(persistent_, sms, 1, 1, kLaunchThreads, 1, 1, 0, stream_,
                                    parameters, nullptr),
             "launching persistent_copy")) {
     return {};

@@ -215,13 +215,17 @@ class Run:
         self.show("checked, GB/s", {what: cell["gbytes_per_s"]
                                     for what, cell in self.summary["checksums"].items()})
 
-    def plugin(self, rounds=ROUNDS):
-        """GPU memory through a plugin that unpacks: libnccl-net-sluice.so, driven by the engine."""
+    def unpacking_plugin(self):
+        """libnccl-net-sluice.so as a Net that unpacks: the setting, and the environment."""
         env = {**os.environ, "SLUICE_NCCL_DEVICE": "unpack", "NCCL_PROTO": "Simple",
                "NCCL_ALGO": "Ring", "NCCL_GRAPH_REGISTER": "0", "NCCL_LOCAL_REGISTER": "0",
                "NCCL_NET_GDR_LEVEL": "SYS", "NCCL_NET_GDR_READ": "0", "NCCL_SOCKET_IFNAME": "lo",
                "NCCL_DEBUG": "INFO"}
-        net = f"net=plugin:{self.programs / 'libnccl-net-sluice.so'}"
+        return f"net=plugin:{self.programs / 'libnccl-net-sluice.so'}", env
+
+    def plugin(self, rounds=ROUNDS):
+        """GPU memory through a plugin that unpacks: libnccl-net-sluice.so, driven by the engine."""
+        net, env = self.unpacking_plugin()
         scattered = ("--op", "write", "--blocks", 4096, "--block-size", BLOCK_BYTES, "--layout",
                      "random")
         # A size a run: the plugin takes memory of the GPU before a connection's first message only.
@@ -245,12 +249,16 @@ class Run:
     def beside(self):
         """A matrix product with and without an engine that receives beside it, in turns."""
         kernels = ("--set", "gpu_unpack=kernel", "--set", "gpu_pack=kernel")
-        for name, more in (("beside", ()), ("beside_kernels", kernels),
-                           ("beside_kernels_of_another_process", ("--own-process", *kernels))):
+        net, env = self.unpacking_plugin()
+        for name, more, options in (
+                ("beside", (), {}), ("beside_kernels", kernels, {}),
+                ("beside_kernels_more_staging", (*kernels, "--set", "gpu_staging_bytes=8MiB"), {}),
+                ("beside_scattered", ("--scattered",), {}),
+                ("beside_plugin", ("--set", net), {"env": env}),
+                ("beside_kernels_of_another_process", ("--own-process", *kernels), {})):
             text = self.call(f"{name}.txt",
                              [sys.executable, ROOT / "bench/gpu_beside.py", self.programs,
-                              "--sender-gpu", self.ends[3], "--turns", "3", *more],
-                             90, required=False)
+                              "--sender-gpu", self.ends[3], *more], 90, required=False, **options)
             if text is not None:
                 self.summary[name] = json.loads(text.strip().split("\n")[-1])
                 self.show(name, self.summary[name])

@@ -12,6 +12,7 @@ both ends. Takes PyTorch. The last line is JSON.
 """
 
 import argparse
+import atexit
 import ctypes
 import json
 import pathlib
@@ -50,13 +51,14 @@ def start_server(programs, own_process, arguments):
     if own_process:
         child = subprocess.Popen([programs / "sluice", "perf", *arguments],
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        atexit.register(child.kill)
         return child.wait
     words = [b"sluice perf"] + [word.encode() for word in arguments]
     library = ctypes.CDLL(str(programs / "libsluice-perf.so"))
     argv = (ctypes.c_char_p * len(words))(*words)
     status = []
-    thread = threading.Thread(
-        target=lambda: status.append(library.sluice_perf_server(len(words), argv)))
+    thread = threading.Thread(  # Without a client it waits for ever.
+        target=lambda: status.append(library.sluice_perf_server(len(words), argv)), daemon=True)
     thread.start()
 
     def wait():
@@ -86,6 +88,9 @@ def main():
     what = SCATTERED if options.scattered else WHOLE
     settings = [word for setting in options.set for word in ("--set", setting)]
     programs = options.programs.resolve()
+    for name in ("sluice", "libsluice-perf.so"):
+        if not (programs / name).exists():
+            parser.error(f"{programs / name} is not there: make the folder with gpu.py prepare")
     a, b = (torch.randn(N, N, device="cuda:0", dtype=torch.bfloat16) for _ in range(2))
     rate(a, b, 2)  # Warm.
     alone, beside, received = [], [], []
@@ -101,7 +106,7 @@ def main():
             beside.append(rate(a, b, PHASE_S - START_S))
             rate(a, b, START_S)  # So that it lies beside all that the client measures.
             if client.wait() != 0 or wait_for_server() != 0:
-                sys.exit("the transfer failed")
+                sys.exit("the transfer failed, for the reason above")
             received.append(json.loads(report.read_text())["results"][0]["gbytes_per_s"])
     lost = [100 * (1 - with_it / without) for without, with_it in zip(alone, beside)]
     print(json.dumps({"alone_tflops": statistics.median(alone),

@@ -5,8 +5,8 @@
 #include "tools/command_line.h"
 #include "tools/commands.h"
 
-// The command's exit status. Arguments as of main(): those behind `sluice perf server` from the
-// second on. Blocks; to be called by one thread at a time.
+// The command's exit status. Arguments as of main(): "server" is the second, and what stands behind
+// `sluice perf server` follows. Blocks; to be called by one thread at a time.
 extern "C" [[gnu::visibility("default")]] int sluice_perf_server(int argc, char** argv) {
   CLI::App app("", "sluice perf");
   sluice::tools::Action action;

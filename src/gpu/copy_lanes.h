@@ -17,8 +17,9 @@ class CopyLanes {
  public:
   CopyLanes(CudaContext& cuda, std::uint32_t sms, CopyBy by)
       : by_(by), kernels_(cuda, sms, CopyQueue::Kind::kKernel) {
-    for (auto& engine : engines_)
+    for (auto& engine : engines_) {
       engine = std::make_unique<CopyQueue>(cuda, sms, CopyQueue::Kind::kEngine);
+    }
   }
 
   // False: cuda.failure says why.

@@ -197,8 +197,8 @@ class FakeGpu {
     }
   }
 
-  static inline FakeGpu* current =
-      nullptr;  // What the driver's functions, which carry nothing, mean.
+  // What the driver's functions, which carry nothing, mean.
+  static inline FakeGpu* current = nullptr;
 
   const Kernel kernel_;
   std::mutex mutex_;

@@ -20,7 +20,7 @@
 
 namespace sluice {
 
-// Driver, context and kernels that the queues of one CudaGpu share.
+// Driver, context and kernels that the queues of one CudaGpu share. `clock` outlives it.
 struct CudaContext {
   CudaDriver driver;
   const Clock& clock;
