@@ -1,11 +1,10 @@
-// The copies of one direction, spread over several streams: between two copies of one stream a copy
-// engine rests for a few microseconds, in which it can do one of another stream. Kernels share one
-// stream, so that they take no more SMs than they are given.
+// The copies of one direction: one lane, which is a stream, for the copy engine and one for
+// kernels. Copies on more than one stream would keep the copy engine busier, but chunks that are
+// paced by it are what keeps sockets fast: docs/gpu.md has the figures.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <memory>
 
 #include "src/gpu/copy_queue.h"
 
@@ -16,24 +15,17 @@ namespace sluice {
 class CopyLanes {
  public:
   CopyLanes(CudaContext& cuda, std::uint32_t sms, CopyBy by)
-      : by_(by), kernels_(cuda, sms, CopyQueue::Kind::kKernel) {
-    for (auto& engine : engines_) {
-      engine = std::make_unique<CopyQueue>(cuda, sms, CopyQueue::Kind::kEngine);
-    }
-  }
+      : by_(by),
+        engine_(cuda, sms, CopyQueue::Kind::kEngine),
+        kernels_(cuda, sms, CopyQueue::Kind::kKernel) {}
 
   // False: cuda.failure says why.
-  bool open() {
-    for (const auto& engine : engines_) {
-      if (!engine->open()) return false;
-    }
-    return kernels_.open();
-  }
+  bool open() { return engine_.open() && kernels_.open(); }
   // Adds to the work that finish() ends.
   void add(const std::byte* from, std::byte* to, std::uint64_t length) {
     if (length == 0) return;
     if (by_engine(length)) {
-      engines_[lane_]->copy_by_engine(from, to, length);
+      engine_.copy_by_engine(from, to, length);
       to_engine_ = true;
     } else {
       kernels_.copy_by_kernel(from, to, length);
@@ -44,9 +36,8 @@ class CopyLanes {
   std::uint64_t finish() {
     const std::uint64_t number = ++numbers_;
     if (number > kRemembered && !done(number - kRemembered)) wait();
-    places_[number % kRemembered] = {lane_, to_engine_ ? engines_[lane_]->finish_copies() : 0,
+    places_[number % kRemembered] = {to_engine_ ? engine_.finish_copies() : 0,
                                      to_kernels_ ? kernels_.finish() : 0};
-    if (to_engine_) lane_ = (lane_ + 1) % kEngines;
     to_engine_ = to_kernels_ = false;
     return number;
   }
@@ -55,7 +46,7 @@ class CopyLanes {
   [[nodiscard]] bool done(std::uint64_t number) {
     while (done_ < numbers_ && done_ < number) {
       const Place& next = places_[(done_ + 1) % kRemembered];
-      if (next.by_engine != 0 && !engines_[next.lane]->done(next.by_engine)) break;
+      if (next.by_engine != 0 && !engine_.done(next.by_engine)) break;
       if (next.by_kernels != 0 && !kernels_.done(next.by_kernels)) break;
       ++done_;
     }
@@ -64,7 +55,7 @@ class CopyLanes {
   [[nodiscard]] std::uint64_t last() const { return numbers_; }
   // Notices a stream that has stopped for good.
   void check() {
-    for (const auto& engine : engines_) engine->check();
+    engine_.check();
     kernels_.check();
   }
 
@@ -72,12 +63,10 @@ class CopyLanes {
   // Under kAuto, pieces of this length and more go through the copy engine: from here on it moves
   // them faster than sockets bring them, and takes no SM. docs/gpu.md has the figures.
   static constexpr std::uint64_t kLeastCopy = 512 << 10;
-  static constexpr std::size_t kEngines = 3;
   static constexpr std::size_t kRemembered = 1024;  // Pieces of work that are not finished.
 
   // Numbers of its two parts, 0 for none.
   struct Place {
-    std::size_t lane = 0;  // Of the engine's part.
     std::uint64_t by_engine = 0;
     std::uint64_t by_kernels = 0;
   };
@@ -86,18 +75,16 @@ class CopyLanes {
     return by_ == CopyBy::kCopy || (by_ == CopyBy::kAuto && length >= kLeastCopy);
   }
   void wait() {
-    for (const auto& engine : engines_) engine->wait();
+    engine_.wait();
     kernels_.wait();
     static_cast<void>(done(numbers_ - kRemembered));
   }
 
   const CopyBy by_;
+  CopyQueue engine_;
   CopyQueue kernels_;
-  std::array<std::unique_ptr<CopyQueue>, kEngines> engines_;
   std::array<Place, kRemembered> places_;
-  // Of what is being added.
-  std::size_t lane_ = 0;
-  bool to_engine_ = false;
+  bool to_engine_ = false;  // Of what is being added.
   bool to_kernels_ = false;
   std::uint64_t numbers_ = 0;
   std::uint64_t done_ = 0;
