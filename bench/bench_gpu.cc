@@ -1,5 +1,5 @@
 // How fast the ways of moving bytes on one GPU are: the kernel on so many SMs, the copy engine one
-// by one and in batches, a persistent kernel; and checksums. docs/gpu.md has the figures.
+// by one and in batches, a kernel that lingers; and checksums. docs/gpu.md has the figures.
 //
 // usage: bench_gpu [GPU] [JSON FILE] [MEASURE...]     needs a GPU; exit status 77 without one
 #include "bench/bench_gpu.h"
@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kChunk = 512 << 10;
 constexpr std::size_t kPage = 4096;
 constexpr std::uint32_t kSms[] = {1, 2, 4, 8, 16};
+constexpr Nanoseconds kLinger = from_us(100);
 
 const char* name_of(Place place) { return place == Place::kDevice ? "device" : "pinned"; }
 const char* name_of(CopyBy by) { return by == CopyBy::kKernel ? "kernel" : "copy engine"; }
@@ -36,11 +37,12 @@ void launch_to_visible(Bench& bench) {
                       {"fragment", fmt::format("{}", fragment)},
                       {"by", fmt::format("kernel, {} SMs", sms)}},
                      {{"p50_us", us.p50}, {"p99_us", us.p99}});
-        const auto fed = bench.persistent_us(sms, work);
+        const auto fed =
+            bench.latencies_us({.sms = sms, .unpack = CopyBy::kKernel, .linger = kLinger}, work);
         bench.report("launch_to_visible",
                      {{"pool", name_of(pool)},
                       {"fragment", fmt::format("{}", fragment)},
-                      {"by", fmt::format("persistent, {} SMs", sms)}},
+                      {"by", fmt::format("kernel that lingers, {} SMs", sms)}},
                      {{"p50_us", fed.p50}, {"p99_us", fed.p99}});
       }
       const auto us = bench.latencies_us({.unpack = CopyBy::kCopy}, work);
@@ -60,12 +62,15 @@ void small_copies(Bench& bench) {
       const Work work = out ? bench.work(Place::kDevice, Place::kPinned, bytes, bytes)
                             : bench.work(Place::kPinned, Place::kDevice, bytes, bytes);
       for (const CopyBy by : {CopyBy::kKernel, CopyBy::kCopy}) {
-        const auto us = bench.latencies_us({.sms = 4, .unpack = by}, work);
-        bench.report("small",
-                     {{"way", out ? "device to pinned" : "pinned to device"},
-                      {"bytes", fmt::format("{}", bytes)},
-                      {"by", name_of(by)}},
-                     {{"p50_us", us.p50}, {"p99_us", us.p99}});
+        for (const Nanoseconds linger : {Nanoseconds{0}, kLinger}) {
+          if (by == CopyBy::kCopy && linger > 0) continue;
+          const auto us = bench.latencies_us({.sms = 4, .unpack = by, .linger = linger}, work);
+          bench.report("small",
+                       {{"way", out ? "device to pinned" : "pinned to device"},
+                        {"bytes", fmt::format("{}", bytes)},
+                        {"by", linger > 0 ? "kernel that lingers" : name_of(by)}},
+                       {{"p50_us", us.p50}, {"p99_us", us.p99}});
+        }
       }
     }
   }
@@ -80,11 +85,16 @@ void bounded(Bench& bench) {
                         Way{Place::kDevice, Place::kPinned}}) {
     const Work work = bench.work(way.from, way.to, 16 * kChunk, kPage);
     for (const std::uint32_t sms : kSms) {
-      const double rate = bench.gbytes_per_s({.sms = sms, .unpack = CopyBy::kKernel}, work);
-      bench.report(
-          "bounded",
-          {{"from", name_of(way.from)}, {"to", name_of(way.to)}, {"sms", fmt::format("{}", sms)}},
-          {{"gbytes_per_s", rate}});
+      for (const Nanoseconds linger : {Nanoseconds{0}, kLinger}) {
+        const double rate =
+            bench.gbytes_per_s({.sms = sms, .unpack = CopyBy::kKernel, .linger = linger}, work);
+        bench.report("bounded",
+                     {{"from", name_of(way.from)},
+                      {"to", name_of(way.to)},
+                      {"by", linger > 0 ? "kernel that lingers" : "kernel"},
+                      {"sms", fmt::format("{}", sms)}},
+                     {{"gbytes_per_s", rate}});
+      }
     }
   }
 }

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "bench/persistent_copy.h"
+#include "src/gpu/copy_pieces.h"
 #include "src/gpu/cuda_driver.h"
 #include "src/gpu/cuda_gpu.h"
 
@@ -59,8 +59,6 @@ class Bench {
   [[nodiscard]] double host_us_a_piece() const { return host_us_a_piece_; }
   // Of a launch of the kernel that has nothing to copy: what every launch costs here.
   Latency empty_launch_us();
-  // Of one job of a persistent kernel at a time.
-  Latency persistent_us(std::uint32_t sms, const Work& work);
 
   using Texts = std::vector<std::pair<std::string, std::string>>;
   using Numbers = std::vector<std::pair<std::string, double>>;
@@ -86,11 +84,10 @@ class Bench {
   std::uint32_t index_ = 0;
   CUcontext context_ = nullptr;
   CUstream stream_ = nullptr;
-  CUfunction persistent_ = nullptr;
   CUfunction copy_pieces_ = nullptr;
   std::unique_ptr<Gpu> memory_gpu_;
   GpuMemory device_[2], pinned_[2], control_;
-  CUdeviceptr finished_ = 0;
+  CUdeviceptr state_ = 0;
   std::FILE* json_ = nullptr;
   double host_us_a_piece_ = 0;
   bool good_ = true;

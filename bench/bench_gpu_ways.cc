@@ -10,9 +10,7 @@
 #include "src/base/dl.h"
 #include "src/gpu/fatbins.h"
 
-extern "C" {
-extern const unsigned char kPersistentCopyFatbin[] __attribute__((visibility("hidden")));
-}
+extern "C" {}
 
 namespace sluice::bench {
 namespace {
@@ -71,10 +69,9 @@ Status Bench::open(std::uint32_t gpu, const std::string& json) {
   if (!must(driver_.cuDevicePrimaryCtxRetain(&context_, device), "context") ||
       !must(driver_.cuCtxPushCurrent(context_), "current context") ||
       !must(driver_.cuStreamCreateWithPriority(&stream_, CU_STREAM_NON_BLOCKING, 0), "stream") ||
-      !find_kernel(kPersistentCopyFatbin, "persistent_copy", persistent_) ||
       !find_kernel(kCopyPiecesFatbin, "copy_pieces", copy_pieces_) ||
-      !must(driver_.cuMemAlloc(&finished_, 4 * kPersistentJobs), "counters") ||
-      !must(driver_.cuMemsetD8Async(finished_, 0, 4 * kPersistentJobs, stream_), "counters")) {
+      !must(driver_.cuMemAlloc(&state_, sizeof(LaunchState)), "a state") ||
+      !must(driver_.cuMemsetD8Async(state_, 0, sizeof(LaunchState), stream_), "a state")) {
     return {StatusCode::kSystem, "the kernels cannot be set up"};
   }
   for (int i = 0; i < 2; ++i) {
@@ -217,8 +214,13 @@ double Bench::rate_of(CudaGpuOptions options, std::uint64_t bytes, std::size_t p
 
 bool Bench::launch_copy_pieces(CopyArguments& arguments, std::uint32_t blocks) {
   void* parameters[] = {&arguments};
-  return must(driver_.cuLaunchKernel(copy_pieces_, blocks, 1, 1, kLaunchThreads, 1, 1, 0, stream_,
-                                     parameters, nullptr),
+  CUlaunchConfig shape{};
+  shape.gridDimX = blocks;
+  shape.gridDimY = shape.gridDimZ = 1;
+  shape.blockDimX = kLaunchThreads;
+  shape.blockDimY = shape.blockDimZ = 1;
+  shape.hStream = stream_;
+  return must(driver_.cuLaunchKernelEx(&shape, copy_pieces_, parameters, nullptr),
               "launching copy_pieces");
 }
 
@@ -226,7 +228,7 @@ Latency Bench::empty_launch_us() {
   auto* flags = reinterpret_cast<std::uint64_t*>(control_.bytes().data());
   flags[kProgress] = 0;
   CopyArguments arguments{};
-  arguments.state = reinterpret_cast<LaunchState*>(finished_);
+  arguments.state = reinterpret_cast<LaunchState*>(state_);
   arguments.flags = flags;
   arguments.is_known = 1;
   std::vector<double> samples;
@@ -252,7 +254,7 @@ double Bench::kernel_gbytes_per_s(std::uint32_t blocks, const Work& work) {
   arguments.mask = ~0u;
   arguments.is_known = 1;
   arguments.count = static_cast<std::uint32_t>(list.size());
-  arguments.state = reinterpret_cast<LaunchState*>(finished_);
+  arguments.state = reinterpret_cast<LaunchState*>(state_);
   arguments.flags = reinterpret_cast<std::uint64_t*>(base);
   std::vector<double> rates;
   for (int round = 0; round <= kRounds; ++round) {
@@ -301,44 +303,6 @@ double Bench::batched_gbytes_per_s(const Work& work) {
   }
   host_us_a_piece_ = host_us / static_cast<double>(batches * kRounds * work.fragments.size());
   return median(std::move(rates));
-}
-
-Latency Bench::persistent_us(std::uint32_t sms, const Work& work) {
-  std::byte* base = control_.bytes().data();
-  auto* posted = reinterpret_cast<std::uint64_t*>(base);
-  auto* flag = reinterpret_cast<std::uint64_t*>(base + 128);
-  auto* jobs = reinterpret_cast<PersistentJob*>(base + 4096);
-  auto* units = reinterpret_cast<CopyUnit*>(base + 65536);
-  const std::vector<CopyUnit> list = units_of(work);
-  std::copy(list.begin(), list.end(), units);
-  *posted = 0;
-  *flag = 0;
-  PersistentArguments arguments{posted, jobs, reinterpret_cast<std::uint32_t*>(finished_), flag};
-  void* parameters[] = {&arguments};
-  // A LaunchState lay there.
-  if (!must(driver_.cuMemsetD8Async(finished_, 0, 4 * kPersistentJobs, stream_), "counters") ||
-      !must(driver_.cuLaunchKernel(persistent_, sms, 1, 1, kLaunchThreads, 1, 1, 0, stream_,
-                                   parameters, nullptr),
-            "launching persistent_copy")) {
-    return {};
-  }
-  std::vector<double> samples;
-  const auto limit = Clock::now() + std::chrono::seconds(5);
-  for (std::uint64_t i = 0; i < kWarm + kLatencies && Clock::now() < limit; ++i) {
-    const auto start = Clock::now();
-    jobs[i % kPersistentJobs] = {units, static_cast<std::uint32_t>(list.size())};
-    std::atomic_ref(*posted).store(i + 1, std::memory_order_release);
-    while (std::atomic_ref(*flag).load(std::memory_order_acquire) <= i && Clock::now() < limit) {
-    }
-    if (i >= kWarm) samples.push_back(us_since(start));
-  }
-  std::atomic_ref(*posted).store(kPersistentStop, std::memory_order_release);
-  must(driver_.cuStreamSynchronize(stream_), "ending persistent_copy");
-  if (samples.size() < kLatencies) {
-    must(CUDA_ERROR_LAUNCH_TIMEOUT, "persistent_copy");
-    return {};
-  }
-  return percentiles(std::move(samples));
 }
 
 void Bench::report(const std::string& name, const Texts& what, const Numbers& figures) {

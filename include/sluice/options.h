@@ -41,6 +41,7 @@ struct Options {
   std::uint32_t gpu_sms = 4;        // Most SMs of packs, of unpacks, of checksums.
   std::string gpu_unpack = "auto";  // auto, kernel, copy: who moves bytes into GPU memory.
   std::string gpu_pack = "auto";    // auto, kernel, copy: who moves them out of it.
+  std::uint32_t gpu_linger_us = 0;  // Microseconds that a kernel stays on its SMs for more.
   std::uint64_t gpu_staging_bytes = 4 << 20;  // Pinned memory of a channel that needs it.
 
   // Limits.

@@ -110,6 +110,11 @@ constexpr Row<Options> kRows[] = {
     {{"gpu_pack", "SLUICE_GPU_PACK", "", "", 0, 0, "auto|kernel|copy",
       "Who moves bytes to send out of GPU memory; the words are those of gpu_unpack."},
      &Options::gpu_pack},
+    {{"gpu_linger_us", "SLUICE_GPU_LINGER_US", "", "microseconds", 0, 1000, "",
+      "How long a kernel that packs or unpacks stays on its SMs, at most 8 of gpu_sms, when it has "
+      "nothing to do: what comes then needs no launch and is there sooner, but what else computes "
+      "on the GPU lacks these SMs. From sm_90 on."},
+     &Options::gpu_linger_us},
     {{"gpu_staging_bytes", "SLUICE_GPU_STAGING_BYTES", "", "bytes", 64 * kKiB, kGiB, "",
       "Pinned memory of each channel that carries GPU memory over a Net that does not take it; two "
       "chunks at least."},

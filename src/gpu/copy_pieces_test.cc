@@ -67,11 +67,11 @@ class CopyPieces : public testing::Test {
     launch();
   }
   void open(std::uint64_t posted) {
-    posted_ = posted;
+    posted_[kEnd] = posted;
     launch_open();
   }
   void launch_open() {
-    arguments_.posted = &posted_;
+    arguments_.posted = posted_;
     arguments_.is_known = 0;
     arguments_.first = arguments_.count = 12345;  // Not looked at.
     arguments_.progress = 12345;
@@ -91,8 +91,8 @@ class CopyPieces : public testing::Test {
 
   CopyArguments arguments_{};
   LaunchState state_{};
-  std::uint64_t flags_[3] = {};
-  std::uint64_t posted_ = 0;
+  std::uint64_t flags_[4] = {};
+  std::uint64_t posted_[2] = {};
   CopyUnit ring_[kRing];
   std::mt19937_64 random_{1};
   std::vector<std::unique_ptr<Copied>> copied_;
@@ -133,10 +133,10 @@ TEST_F(CopyPieces, APostedListThatGrowsEndsInOnePlace) {
   for (std::uint32_t round = 0; round < 30; ++round) {
     const std::uint32_t first = round * kRing;
     put(first, kRing);
-    std::atomic_ref(posted_).store(progress_of(first, first));
+    std::atomic_ref(posted_[kEnd]).store(progress_of(first, first));
     std::jthread poster([&] {
       for (std::uint32_t i = 1; i <= kRing; ++i) {
-        std::atomic_ref(posted_).store(progress_of(first + i, first + i));
+        std::atomic_ref(posted_[kEnd]).store(progress_of(first + i, first + i));
         std::this_thread::sleep_for(std::chrono::microseconds(50));  // Blocks begin one by one.
       }
     });
@@ -166,6 +166,131 @@ TEST_F(CopyPieces, AClosedListBeginsWhereTheLaunchesBeforeItEnded) {
   closed(progress_of(3, 13), false, 10, 3);
   EXPECT_EQ(state_.done, 16u) << "the open list went beyond";
   EXPECT_EQ(flags_[kProgress], progress_of(4, 16));
+}
+
+// The GPU's time stands still but for what a test adds.
+class CopyPiecesLingering : public CopyPieces {
+ protected:
+  CopyPiecesLingering() {
+    emulated_ns = 1;
+    arguments_.posted = posted_;
+    arguments_.linger_ns = 100;
+    arguments_.progress = arguments_.first = arguments_.count = 12345;  // Not looked at.
+  }
+  ~CopyPiecesLingering() override { emulated_ns = 0; }
+
+  void start(std::uint32_t blocks = kBlocks, std::uint32_t threads = kThreads) {
+    ++arguments_.launch;
+    running_ = std::jthread(
+        [=, this] { emulate_launch(copy_pieces_lingering, blocks, threads, arguments_); });
+  }
+  void post(std::uint64_t progress) { std::atomic_ref(posted_[kEnd]).store(progress); }
+  [[nodiscard]] std::uint64_t flag(std::uint32_t place) {
+    return std::atomic_ref(flags_[place]).load();
+  }
+  void wait_for(std::uint32_t place, std::uint64_t value) {
+    while (flag(place) != value) std::this_thread::yield();
+  }
+  void expect_left() {
+    running_.join();
+    EXPECT_EQ(flags_[kBegun], arguments_.launch);
+    EXPECT_EQ(flags_[kListClosed], arguments_.launch);
+    EXPECT_EQ(flags_[kFinished], arguments_.launch);
+    EXPECT_EQ(flags_[kProgress], state_.end);
+    EXPECT_EQ(units_of(state_.end), state_.done);
+  }
+
+  std::jthread running_;
+};
+
+TEST_F(CopyPiecesLingering, ItTakesWhatIsPostedWhileItStays) {
+  state_.done = ~0u - 4;
+  put(~0u - 4, 6);
+  post(progress_of(1, 1));
+  start();
+  for (std::uint32_t i = 1; i < 40; ++i) {
+    wait_for(kProgress, progress_of(i, i));
+    expect_all_done();
+    EXPECT_EQ(flag(kListClosed), 0u);
+    emulated_ns += 60;  // Since it last had something to do, it is less than the 100.
+    put(i, 1);
+    post(progress_of(i + 1, i + 1));
+  }
+  wait_for(kProgress, progress_of(40, 40));
+  emulated_ns += 101;
+  expect_left();
+  expect_all_done();
+  EXPECT_EQ(state_.done, 40u);
+}
+
+TEST_F(CopyPiecesLingering, ItLeavesThoughMoreKeepsComing) {
+  arguments_.linger_ns = kLongestStayNs;
+  put(0, 1);
+  post(progress_of(1, 1));
+  start();
+  wait_for(kBegun, 1);
+  std::uint32_t promised = 1;
+  for (; flag(kListClosed) == 0; ++promised) {
+    wait_for(kProgress, progress_of(promised, promised));
+    emulated_ns += kLongestStayNs / 32;
+    put(promised, 1);
+    post(progress_of(promised + 1, promised + 1));
+  }
+  EXPECT_GE(promised, 30u);
+  expect_left();
+  EXPECT_GE(state_.done + 1, promised) << "it was not closed when it was posted";
+  arguments_.linger_ns = 0;
+  closed(progress_of(promised, promised), false, 0, 0);
+  expect_all_done();
+}
+
+TEST_F(CopyPiecesLingering, ItLeavesWhenItIsAskedTo) {
+  put(0, 2);
+  post(progress_of(1, 1));
+  posted_[kLeave] = arguments_.launch;  // Of the one before.
+  start();
+  wait_for(kProgress, progress_of(1, 1));
+  EXPECT_EQ(flag(kListClosed), 0u);
+  std::atomic_ref(posted_[kLeave]).store(arguments_.launch);
+  post(progress_of(2, 2));
+  expect_left();
+  expect_all_done();
+}
+
+// What is posted before the list is seen to be closed is done; here it needs no copies, and posts
+// follow each other so closely that one is between any two steps of the kernel's.
+TEST_F(CopyPiecesLingering, NothingIsPostedInVain) {
+  emulated_ns = 0;
+  std::uint32_t given = 0;
+  for (int round = 0; round < 50; ++round) {
+    start(1, kLanes);
+    std::uint32_t promised = given;
+    for (;; promised = given) {
+      ++given;
+      post(progress_of(given, 0));
+      if (flag(kListClosed) == arguments_.launch) break;
+    }
+    expect_left();
+    ASSERT_GE(number_of(state_.end), promised) << round;
+  }
+}
+
+// More units than are fetched at a time.
+TEST_F(CopyPiecesLingering, ALongList) {
+  constexpr std::uint32_t kCount = 1500;
+  std::vector<CopyUnit> ring(2048);
+  state_.done = 1000;
+  for (std::uint32_t i = 0; i < kCount; ++i) {
+    ring[(1000 + i) % ring.size()] = make(1 + random_() % 40, random_() % 16).unit;
+  }
+  arguments_.units = ring.data();
+  arguments_.mask = static_cast<std::uint32_t>(ring.size()) - 1;
+  post(progress_of(9, 1000 + kCount));
+  start();
+  wait_for(kProgress, progress_of(9, 1000 + kCount));
+  expect_all_done();
+  emulated_ns += 101;
+  expect_left();
 }
 
 }  // namespace

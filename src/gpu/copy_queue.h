@@ -14,10 +14,10 @@ class CopyQueue : public KernelQueue<CopyArguments> {
  public:
   enum class Kind { kKernel, kEngine };  // Who copies all of it.
   CopyQueue(CudaContext& cuda, std::uint32_t sms, Kind kind)
-      : KernelQueue(cuda, sms, kind == Kind::kKernel ? Lists::kOpenIfCrowded : Lists::kNone) {}
+      : KernelQueue(cuda, sms, kind == Kind::kKernel ? Lists::kMayBeOpen : Lists::kNone) {}
 
   // False: cuda.failure says why.
-  bool open() { return KernelQueue::open(cuda_.copy_pieces); }
+  bool open() { return KernelQueue::open(cuda_.copy_pieces, cuda_.copy_pieces_lingering); }
   // Adds to the work that finish() ends.
   void copy_by_kernel(const std::byte* from, std::byte* to, std::uint64_t length) {
     while (length > 0) {

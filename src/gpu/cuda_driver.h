@@ -36,7 +36,7 @@ namespace sluice {
   X(cuStreamQuery)               \
   X(cuStreamSynchronize)         \
   X(cuStreamWriteValue64)        \
-  X(cuLaunchKernel)              \
+  X(cuLaunchKernelEx)            \
   X(cuMemAlloc)                  \
   X(cuMemFree)                   \
   X(cuMemHostAlloc)              \

@@ -57,7 +57,8 @@ class CudaGpu final : public Gpu {
 
  private:
   Status describe();
-  bool find_kernel(const unsigned char* fatbin, const char* name, CUfunction& kernel);
+  bool load(const unsigned char* fatbin, const char* what);
+  bool find_kernel(const char* name, CUfunction& kernel);
   template <typename Queue>
   GpuAnswer answer(Queue& queue, std::uint64_t number);
   [[nodiscard]] Status check_address(const std::byte* address) const;
@@ -81,6 +82,7 @@ Status CudaGpu::describe() {
   std::array<char, 32> pci{};
   int version = 0;
   int writes_flags = 0;
+  int has_clusters = 0;
   const CudaDriver& driver = cuda_.driver;
   const bool good =
       cuda_.good(driver.cuDeviceGetName(name.data(), name.size(), device_), "naming the GPU") &&
@@ -88,11 +90,19 @@ Status CudaGpu::describe() {
       cuda_.good(driver.cuDriverGetVersion(&version), "the driver's version") &&
       cuda_.good(driver.cuDeviceGetAttribute(
                      &writes_flags, CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS, device_),
-                 "an attribute");
+                 "an attribute") &&
+      cuda_.good(
+          driver.cuDeviceGetAttribute(&has_clusters, CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH, device_),
+          "an attribute");
   if (!good) return cuda_.failure;
   cuda_.writes_flags = writes_flags != 0;
+  if (has_clusters != 0) cuda_.linger = options_.linger;
   description_ = fmt::format("GPU {} {} {}, driver {}.{}", options_.index, name.data(), pci.data(),
                              version / 1000, version % 1000 / 10);
+  if (cuda_.linger < options_.linger) {
+    SLUICE_LOG(kWarning, "gpu", "{}: kernels do not linger, it has no clusters of blocks",
+               description_);
+  }
   return {};
 }
 
@@ -113,18 +123,26 @@ Status CudaGpu::open() {
   retained_ = cuda_.good(driver.cuDevicePrimaryCtxRetain(&cuda_.context, device_), "its context");
   if (!retained_) return cuda_.failure;
   const CurrentContext current(driver, cuda_.context);
-  const bool good = find_kernel(kCopyPiecesFatbin, "copy_pieces", cuda_.copy_pieces) &&
-                    find_kernel(kChecksumPiecesFatbin, "checksum_pieces", cuda_.checksum_pieces) &&
-                    unpacks_->open() && packs_->open();
+  const bool good = load(kCopyPiecesFatbin, "the kernels of copies") &&
+                    find_kernel("copy_pieces", cuda_.copy_pieces) &&
+                    find_kernel("copy_pieces_lingering", cuda_.copy_pieces_lingering) &&
+                    load(kChecksumPiecesFatbin, "the kernel of checksums") &&
+                    find_kernel("checksum_pieces", cuda_.checksum_pieces) && unpacks_->open() &&
+                    packs_->open();
   if (good) SLUICE_LOG(kInfo, "gpu", "{}", description_);
   return good ? Status() : cuda_.failure;
 }
 
-bool CudaGpu::find_kernel(const unsigned char* fatbin, const char* name, CUfunction& kernel) {
+bool CudaGpu::load(const unsigned char* fatbin, const char* what) {
   CUmodule module = nullptr;
-  if (!cuda_.good(cuda_.driver.cuModuleLoadData(&module, fatbin), name)) return false;
+  if (!cuda_.good(cuda_.driver.cuModuleLoadData(&module, fatbin), what)) return false;
   modules_.push_back(module);
-  return cuda_.good(cuda_.driver.cuModuleGetFunction(&kernel, module, name), name);
+  return true;
+}
+
+// Of what was loaded last.
+bool CudaGpu::find_kernel(const char* name, CUfunction& kernel) {
+  return cuda_.good(cuda_.driver.cuModuleGetFunction(&kernel, modules_.back(), name), name);
 }
 
 CudaGpu::~CudaGpu() {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "src/base/clock.h"
 #include "src/gpu/gpu.h"
 
 namespace sluice {
@@ -21,6 +22,7 @@ struct CudaGpuOptions {
   std::uint32_t sms = 4;    // SMs that one pack or unpack takes at most.
   CopyBy unpack = CopyBy::kAuto;
   CopyBy pack = CopyBy::kAuto;
+  Nanoseconds linger = 0;  // How long a kernel stays on its SMs for more; on GPUs with clusters.
 };
 
 // kUnavailable: built without CUDA, no driver, no device; kInvalidArgument: no such device.

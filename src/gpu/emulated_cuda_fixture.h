@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <barrier>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <deque>
@@ -38,8 +39,23 @@ struct EmulatedWarp {
 };
 inline thread_local EmulatedWarp* emulated_warp = nullptr;
 inline thread_local std::barrier<>* emulated_block = nullptr;
+inline thread_local std::barrier<>* emulated_cluster = nullptr;  // All of a launch.
 
 inline void __syncthreads() { emulated_block->arrive_and_wait(); }
+inline std::uint64_t load_acquire(const volatile std::uint64_t* at) {
+  return std::atomic_ref(*const_cast<std::uint64_t*>(at)).load(std::memory_order_acquire);
+}
+inline void sync_cluster() { emulated_cluster->arrive_and_wait(); }
+template <typename T>
+const T& of_first_block(const T& shared) {
+  return shared;
+}
+inline std::atomic<std::uint64_t> emulated_ns{0};  // The GPU's time; 0: it is the host's.
+inline std::uint64_t now_ns() {
+  const std::uint64_t now = emulated_ns;
+  if (now != 0) return now;
+  return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+}
 inline void __syncwarp() { emulated_warp->barrier.arrive_and_wait(); }
 // A full barrier on the processors there are, which the thread sanitizer compiles.
 inline void __threadfence() {
@@ -87,18 +103,20 @@ void emulate_launch(Kernel kernel, std::uint32_t blocks, std::uint32_t threads,
                     const Arguments& arguments) {
   std::deque<EmulatedWarp> warps(blocks * threads / EmulatedWarp::kThreads);
   std::deque<std::barrier<>> block_barriers;
+  std::barrier<> cluster(blocks * threads);
   std::vector<std::jthread> running;
   for (std::uint32_t block = 0; block < blocks; ++block) {
     std::barrier<>& barrier = block_barriers.emplace_back(threads);
     for (std::uint32_t thread = 0; thread < threads; ++thread) {
       EmulatedWarp& warp = warps[(block * threads + thread) / EmulatedWarp::kThreads];
-      running.emplace_back([=, &barrier, &warp, &arguments] {
+      running.emplace_back([=, &barrier, &warp, &cluster, &arguments] {
         threadIdx.x = thread;
         blockIdx.x = block;
         blockDim.x = threads;
         gridDim.x = blocks;
         emulated_warp = &warp;
         emulated_block = &barrier;
+        emulated_cluster = &cluster;
         kernel(arguments);
       });
     }

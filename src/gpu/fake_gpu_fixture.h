@@ -84,8 +84,7 @@ class FakeGpu {
       current->add([flag, value] { tell(reinterpret_cast<std::uint64_t*>(flag), value); });
       return CUDA_SUCCESS;
     };
-    driver.cuLaunchKernel = [](CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned,
-                               unsigned, unsigned, CUstream, void** parameters, void**) {
+    driver.cuLaunchKernelEx = [](const CUlaunchConfig*, CUfunction, void** parameters, void**) {
       current->launch(*static_cast<CopyArguments*>(parameters[0]));
       return CUDA_SUCCESS;
     };
@@ -101,6 +100,9 @@ class FakeGpu {
   [[nodiscard]] std::size_t launches_under_way() const { return launches_ - launches_done_; }
   [[nodiscard]] std::size_t launches_begun() const { return launches_begun_; }
   [[nodiscard]] std::size_t launches() const { return launches_; }
+  [[nodiscard]] std::size_t lingering() const { return lingering_; }  // Of these.
+  // Launches that linger stay, or no longer.
+  void keep_lingering(bool keep) { keeps_lingering_ = keep; }
   // By the stand-in.
   [[nodiscard]] std::size_t units() const { return units_; }
   [[nodiscard]] std::size_t copies() const { return copies_; }
@@ -113,6 +115,7 @@ class FakeGpu {
 
   void launch(const CopyArguments& arguments) {
     ++launches_;
+    if (arguments.linger_ns > 0) ++lingering_;
     add([this, arguments] {
       wait_while(kept_);
       if (kernel_ != nullptr) {
@@ -124,16 +127,25 @@ class FakeGpu {
     });
   }
 
-  // As launch.cuh has it.
+  static std::uint64_t read(const volatile std::uint64_t* word) {
+    return std::atomic_ref(*const_cast<std::uint64_t*>(word)).load();
+  }
+  static std::uint64_t close_list(const CopyArguments& arguments) {
+    tell(const_cast<std::uint64_t*>(&arguments.flags[kListClosed]), arguments.launch);
+    return read(&arguments.posted[kEnd]);
+  }
+
+  // As launch.cuh and linger.cuh have it.
   void work(const CopyArguments& arguments) {
     LaunchState& state = *arguments.state;
     auto* const flags = const_cast<std::uint64_t*>(arguments.flags);
     tell(&flags[kBegun], arguments.launch);
     ++launches_begun_;
     wait_while(is_slow_);
+    if (arguments.linger_ns > 0) linger(arguments);
     std::uint64_t progress = arguments.progress;
     if (arguments.posted != nullptr) {
-      progress = std::atomic_ref(*const_cast<std::uint64_t*>(arguments.posted)).load();
+      progress = close_list(arguments);
       state.end = progress;
     }
     std::uint32_t first = arguments.first;
@@ -146,6 +158,27 @@ class FakeGpu {
         progress = state.end;
       }
     }
+    copy(arguments, first, count);
+    if (random_() % 4 == 0) std::this_thread::yield();
+    state.done = first + count;
+    tell(&flags[kProgress], progress);
+    ++launches_done_;
+    tell(&flags[kFinished], arguments.launch);
+  }
+  // Until it has nothing to do for some time.
+  void linger(const CopyArguments& arguments) {
+    for (std::size_t left = 1 + random_() % 16; left > 0 || keeps_lingering_;
+         left -= left > 0 ? 1 : 0) {
+      if (read(&arguments.posted[kLeave]) >= arguments.launch) return;
+      const std::uint64_t progress = read(&arguments.posted[kEnd]);
+      const std::uint32_t first = arguments.state->done;
+      copy(arguments, first, units_of(progress) - first);
+      arguments.state->done = units_of(progress);
+      tell(const_cast<std::uint64_t*>(&arguments.flags[kProgress]), progress);
+      std::this_thread::yield();
+    }
+  }
+  void copy(const CopyArguments& arguments, std::uint32_t first, std::uint32_t count) {
     for (std::uint32_t i = 0; i < count; ++i) {
       const CopyUnit& unit = arguments.units == nullptr
                                  ? arguments.inline_units[i]
@@ -154,11 +187,6 @@ class FakeGpu {
                   unit.length());
     }
     units_ += count;
-    if (random_() % 4 == 0) std::this_thread::yield();
-    state.done = first + count;
-    tell(&flags[kProgress], progress);
-    ++launches_done_;
-    tell(&flags[kFinished], arguments.launch);
   }
 
   void set(bool& flag, bool value) {
@@ -206,7 +234,9 @@ class FakeGpu {
   std::deque<std::function<void()>> jobs_;
   bool kept_ = false;
   bool is_slow_ = false;
+  std::atomic<bool> keeps_lingering_{false};
   std::atomic<std::size_t> launches_{0};
+  std::atomic<std::size_t> lingering_{0};
   std::atomic<std::size_t> launches_begun_{0};
   std::atomic<std::size_t> launches_done_{0};
   std::atomic<std::size_t> units_{0};

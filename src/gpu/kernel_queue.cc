@@ -16,7 +16,7 @@ bool CudaContext::good(CUresult result, const char* what) {
 }
 
 template <typename Arguments>
-bool KernelQueue<Arguments>::open(CUfunction kernel) {
+bool KernelQueue<Arguments>::open(CUfunction kernel, CUfunction lingering) {
   using State = typename Arguments::State;
   int lowest = 0;
   int highest = 0;  // Priority: work of ours is short, and somebody waits for each of it.
@@ -39,6 +39,7 @@ bool KernelQueue<Arguments>::open(CUfunction kernel) {
   units_ = static_cast<Unit*>(units);
   if (!good) return false;
   kernel_ = kernel;
+  lingering_ = lingering;
   std::fill_n(flags_, kFlags, 0);
   arguments_.mask = kRing - 1;
   arguments_.state = reinterpret_cast<State*>(state_);
@@ -56,13 +57,6 @@ KernelQueue<Arguments>::~KernelQueue() {
   if (state_ != 0) driver.cuMemFree(state_);
   if (flags_ != nullptr) driver.cuMemFreeHost(flags_);
   if (units_ != nullptr) driver.cuMemFreeHost(units_);
-}
-
-template <typename Arguments>
-void KernelQueue<Arguments>::add_unit(const Unit& unit) {
-  if (added_ - freed_ == kRing) make_room();
-  units_[added_++ % kRing] = unit;
-  if (added_ - posted_ == kLongestHeld) flush();
 }
 
 // When no place is free, the host waits as it would for a full stream.
@@ -87,24 +81,27 @@ std::uint64_t KernelQueue<Arguments>::finish() {
   return numbers_;
 }
 
-// An open launch that waits behind another looks at what is posted when it begins, and the other
-// says before that that it has finished. So if it is not seen to have finished, after what is
-// posted here can be seen, then the open launch takes this along. An open launch that was under way
-// before that may have done so, or not: what is launched then begins where that one will have
-// ended.
+// An open launch says that its list is closed before it looks for the last time at what is posted.
+// So if it is not seen to have said so, after what is posted here can be seen, then it takes this
+// along. One that is under way otherwise may have done so, or not: what is launched then begins
+// where that one will have ended.
 template <typename Arguments>
 void KernelQueue<Arguments>::post() {
   const std::uint32_t first = posted_;
   const std::uint64_t progress = progress_of(numbers_, added_);
   posted_ = added_;
   if (lists_ == Lists::kClosed) return launch_closed(first, progress, true);
-  const bool is_known = open_launch_ <= flag(kFinished);
-  std::atomic_ref<std::uint64_t>(flags_[kPosted]).store(progress, std::memory_order_seq_cst);
-  const std::uint64_t finished = flag(kFinished, std::memory_order_seq_cst);
-  const std::uint64_t under_way = launches_ - finished;
+  const std::uint64_t finished = flag(kFinished);
+  const bool is_known = open_launch_ <= finished;
   const bool crowded = is_crowded(finished);
-  if (launches_ == open_launch_ && under_way > 1) return;
-  if (crowded && under_way > 0) {
+  const bool has_much = added_ - units_of(flag(kProgress)) > kMuch;
+  const bool may_linger = cuda_.linger > 0 && !crowded && !has_much;
+  if (!may_linger) tell(kPosted + kLeave, open_launch_);
+  tell(kPosted + kEnd, progress);
+  if (flag(kListClosed, std::memory_order_seq_cst) < open_launch_) return;
+  if (may_linger) {
+    launch_lingering();
+  } else if (crowded && finished < launches_) {
     launch_open();
   } else {
     launch_closed(first, progress, is_known);
@@ -129,7 +126,19 @@ void KernelQueue<Arguments>::launch_open() {
   arguments_.is_known = 0;
   arguments_.units = units_;
   open_launch_ = launches_ + 1;
-  launch(sms_);
+  launch(kernel_, sms_, 1);
+}
+
+template <typename Arguments>
+void KernelQueue<Arguments>::launch_lingering() {
+  arguments_.posted = &flags_[kPosted];
+  arguments_.is_known = 0;
+  arguments_.units = units_;
+  arguments_.linger_ns = static_cast<std::uint64_t>(cuda_.linger);
+  open_launch_ = launches_ + 1;
+  const std::uint32_t blocks = std::min(sms_, kMostLingering);
+  launch(lingering_, blocks, blocks);
+  arguments_.linger_ns = 0;
 }
 
 template <typename Arguments>
@@ -149,15 +158,26 @@ void KernelQueue<Arguments>::launch_closed(std::uint32_t first, std::uint64_t pr
   }
   // A warp for each unit, if the SMs have so many.
   constexpr std::uint32_t kWarps = kLaunchThreads / kLanes;
-  launch(std::clamp((arguments_.count + kWarps - 1) / kWarps, 1u, sms_));
+  launch(kernel_, std::clamp((arguments_.count + kWarps - 1) / kWarps, 1u, sms_), 1);
 }
 
 template <typename Arguments>
-void KernelQueue<Arguments>::launch(std::uint32_t blocks) {
+void KernelQueue<Arguments>::launch(CUfunction kernel, std::uint32_t blocks,
+                                    std::uint32_t cluster) {
   arguments_.launch = ++launches_;
   void* parameters[] = {&arguments_};
-  cuda_.good(cuda_.driver.cuLaunchKernel(kernel_, blocks, 1, 1, kLaunchThreads, 1, 1, 0, stream_,
-                                         parameters, nullptr),
+  CUlaunchAttribute attribute{};
+  attribute.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+  attribute.value.clusterDim = {cluster, 1, 1};
+  CUlaunchConfig shape{};
+  shape.gridDimX = blocks;
+  shape.gridDimY = shape.gridDimZ = 1;
+  shape.blockDimX = kLaunchThreads;
+  shape.blockDimY = shape.blockDimZ = 1;
+  shape.hStream = stream_;
+  shape.attrs = &attribute;
+  shape.numAttrs = cluster > 1 ? 1 : 0;
+  cuda_.good(cuda_.driver.cuLaunchKernelEx(&shape, kernel, parameters, nullptr),
              "launching a kernel");
 }
 

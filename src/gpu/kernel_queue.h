@@ -8,6 +8,10 @@
 // those that are under way, and works through all that was added by the time it begins. At other
 // times they are closed: each launch has what was added when it was launched, which is sooner done
 // and needs not be looked up.
+//
+// If the user wants that, a launch lingers that comes while there is little to do: its list stays
+// open for a while after it has done all, so that what comes then needs no launch. When there is
+// much to do it is asked to leave, because launches that queue up copy more in the same time.
 #pragma once
 
 #include <atomic>
@@ -26,8 +30,10 @@ struct CudaContext {
   const Clock& clock;
   CUcontext context = nullptr;
   CUfunction copy_pieces = nullptr;
+  CUfunction copy_pieces_lingering = nullptr;
   CUfunction checksum_pieces = nullptr;
   bool writes_flags = false;  // Streams can write a flag without a kernel.
+  Nanoseconds linger = 0;     // How long launches stay; 0, too, if the device has no clusters.
   Status failure{};           // Of the first call that failed: the context is then lost.
 
   // False, with `failure` set and logged, unless `result` is success.
@@ -35,7 +41,7 @@ struct CudaContext {
 };
 
 enum class Lists {
-  kOpenIfCrowded,
+  kMayBeOpen,
   kClosed,
   kNone,  // The stream is for other work.
 };
@@ -54,10 +60,15 @@ class KernelQueue {
   KernelQueue(const KernelQueue&) = delete;
   KernelQueue& operator=(const KernelQueue&) = delete;
 
-  // False: cuda.failure says why. The kernel is of the context.
-  bool open(CUfunction kernel);
+  // False: cuda.failure says why. The kernels are of the context; only lists that may be open need
+  // one that lingers.
+  bool open(CUfunction kernel, CUfunction lingering = nullptr);
   // Adds to the work that finish() ends.
-  void add_unit(const Unit& unit);
+  void add_unit(const Unit& unit) {
+    if (added_ - freed_ == kRing) make_room();
+    units_[added_++ % kRing] = unit;
+    if (added_ - posted_ == kLongestHeld) flush();
+  }
   // Hands over what was added, before the work is at its end.
   void flush();
   // Hands over what was added since the last finish(): a unit or more. Returns its number: 1, 2,
@@ -89,6 +100,9 @@ class KernelQueue {
   static constexpr Nanoseconds kShortWait = from_us(100);
   // Since a launch was seen to wait.
   static constexpr Nanoseconds kCrowded = from_ms(10);
+  // Units to be done, from which on launches are faster than one that lingers. docs/gpu.md has the
+  // figures.
+  static constexpr std::uint32_t kMuch = 256;
   static constexpr std::uint32_t kPosted = 8;  // In the flags, on a cache line of the host's.
   static constexpr std::size_t kFlags = 16;
 
@@ -96,16 +110,21 @@ class KernelQueue {
                                    std::memory_order order = std::memory_order_acquire) const {
     return std::atomic_ref<std::uint64_t>(flags_[place]).load(order);
   }
+  void tell(std::uint32_t place, std::uint64_t value) {
+    std::atomic_ref<std::uint64_t>(flags_[place]).store(value, std::memory_order_seq_cst);
+  }
   [[nodiscard]] bool is_crowded(std::uint64_t finished);
   void make_room();
   void post();
   void launch_open();
+  void launch_lingering();
   void launch_closed(std::uint32_t first, std::uint64_t progress, bool is_known);
-  void launch(std::uint32_t blocks);
+  void launch(CUfunction kernel, std::uint32_t blocks, std::uint32_t cluster);
 
   const std::uint32_t sms_;
   const Lists lists_;
   CUfunction kernel_ = nullptr;
+  CUfunction lingering_ = nullptr;
   CUdeviceptr state_ = 0;
   std::uint64_t* flags_ = nullptr;  // Pinned.
   Unit* units_ = nullptr;           // Pinned: a ring.

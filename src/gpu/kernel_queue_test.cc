@@ -21,12 +21,16 @@ namespace {
 struct Case {
   const char* name;
   Lists lists;
+  Nanoseconds linger = 0;
   FakeGpu::Kernel kernel = nullptr;
 };
 
 class KernelQueueTest : public testing::TestWithParam<Case> {
  protected:
-  void SetUp() override { ASSERT_TRUE(queue_.open(nullptr)); }
+  void SetUp() override {
+    cuda_.linger = GetParam().linger;
+    ASSERT_TRUE(queue_.open(nullptr));
+  }
 
   // A piece of work that copies the next `count` numbers.
   std::uint64_t give(std::uint32_t count) {
@@ -54,7 +58,8 @@ class KernelQueueTest : public testing::TestWithParam<Case> {
     for (std::size_t i = 0; i < count; ++i) from_[i] = i + 1;
   }
   void keep_a_window_full(std::size_t work);
-  [[nodiscard]] bool may_open() const { return GetParam().lists == Lists::kOpenIfCrowded; }
+  [[nodiscard]] bool may_open() const { return GetParam().lists == Lists::kMayBeOpen; }
+  [[nodiscard]] bool lingers() const { return GetParam().linger > 0; }
 
   ManualClock clock_;
   FakeGpu gpu_{GetParam().kernel};
@@ -107,6 +112,7 @@ void KernelQueueTest::keep_a_window_full(std::size_t work) {
   } else {
     EXPECT_EQ(gpu_.launches(), work);
   }
+  EXPECT_EQ(gpu_.lingering() > 0, lingers());
 }
 
 // Three times around the ring.
@@ -132,7 +138,7 @@ TEST_P(KernelQueueTest, APieceOfWorkMayBeLongerThanTheRing) {
 }
 
 // While somebody's kernel has all SMs, and this is known, what comes needs one launch more; of
-// lists that are always closed each piece of work has its own.
+// lists that are always closed each piece of work has its own, and one that is to linger takes all.
 TEST_P(KernelQueueTest, AnOpenListTakesWhatComesWhileLaunchesWait) {
   constexpr std::size_t kWork = 100;
   make_numbers(2 + kWork);
@@ -140,11 +146,11 @@ TEST_P(KernelQueueTest, AnOpenListTakesWhatComesWhileLaunchesWait) {
   give(1);
   clock_.advance(from_us(90));
   give(1);
-  EXPECT_EQ(gpu_.launches_under_way(), 2u);
+  EXPECT_EQ(gpu_.launches_under_way(), lingers() ? 1u : 2u);
   clock_.advance(from_us(20));
   std::uint64_t last = 0;
   for (std::size_t i = 0; i < kWork; ++i) last = give(1);
-  EXPECT_EQ(gpu_.launches_under_way(), 2 + (may_open() ? 1 : kWork));
+  EXPECT_EQ(gpu_.launches_under_way(), lingers() ? 1 : may_open() ? 3 : 2 + kWork);
   EXPECT_FALSE(queue_.done(1));
   gpu_.keep_sms(false);
   wait_for(last);
@@ -163,7 +169,7 @@ TEST_P(KernelQueueTest, ALongLaunchDoesNotOpenLists) {
     clock_.advance(from_ms(1));
     give(1);
   }
-  EXPECT_EQ(gpu_.launches_under_way(), 4u);
+  EXPECT_EQ(gpu_.launches_under_way(), lingers() ? 1u : 4u);
   gpu_.be_slow(false);
   queue_.wait();
   expect_copied(0, 4);
@@ -176,7 +182,7 @@ TEST_P(KernelQueueTest, ListsAreClosedAgainWhenLaunchesDoNotWait) {
   give(1);
   clock_.advance(from_us(200));
   for (int i = 0; i < 3; ++i) give(1);
-  EXPECT_EQ(gpu_.launches_under_way(), may_open() ? 2u : 4u);
+  EXPECT_EQ(gpu_.launches_under_way(), lingers() ? 1u : may_open() ? 2u : 4u);
   gpu_.keep_sms(false);
   queue_.wait();
   clock_.advance(from_ms(5));
@@ -188,19 +194,61 @@ TEST_P(KernelQueueTest, ListsAreClosedAgainWhenLaunchesDoNotWait) {
   clock_.advance(from_ms(11));
   gpu_.keep_sms(true);
   for (int i = 0; i < 5; ++i) give(1);
-  EXPECT_EQ(gpu_.launches_under_way(), 5u);
+  EXPECT_EQ(gpu_.launches_under_way(), lingers() ? 1u : 5u);
   gpu_.keep_sms(false);
   queue_.wait();
   expect_copied(0, given_);
   EXPECT_EQ(gpu_.units(), given_);
 }
 
+// Work that comes one piece after the other finds the launch of the first.
+TEST_P(KernelQueueTest, ALaunchThatLingersTakesWhatComes) {
+  constexpr std::size_t kWork = 100;
+  make_numbers(kWork + 1);
+  gpu_.keep_lingering(true);
+  for (std::size_t i = 0; i < kWork; ++i) wait_for(give(1));
+  EXPECT_EQ(gpu_.launches(), lingers() ? 1u : kWork);
+  gpu_.keep_lingering(false);
+  queue_.wait();
+  wait_for(give(1));  // It has left.
+  EXPECT_EQ(gpu_.launches(), lingers() ? 2u : kWork + 1);
+  expect_copied(0, kWork + 1);
+}
+
+class WhereLaunchesLinger : public KernelQueueTest {};
+
+// When there is much to do launches follow each other, and none lingers until all is done.
+TEST_P(WhereLaunchesLinger, NothingDoesWhileThereIsMuchToDo) {
+  constexpr std::uint32_t kMuch = 300;
+  make_numbers(10 * kMuch);
+  gpu_.keep_lingering(true);
+  wait_for(give(1));
+  wait_for(give(kMuch));  // Which asks it to leave.
+  queue_.wait();
+  EXPECT_EQ(gpu_.launches(), 1u);
+  gpu_.keep_sms(true);
+  for (int i = 0; i < 4; ++i) give(kMuch);
+  give(1);
+  EXPECT_EQ(gpu_.launches(), 6u);
+  EXPECT_EQ(gpu_.lingering(), 1u);
+  gpu_.keep_sms(false);
+  queue_.wait();
+  wait_for(give(1));
+  EXPECT_EQ(gpu_.lingering(), 2u);
+  gpu_.keep_lingering(false);
+  expect_copied(0, given_);
+}
+
 std::string name_of(const testing::TestParamInfo<Case>& tested) { return tested.param.name; }
 
-INSTANTIATE_TEST_SUITE_P(Both, KernelQueueTest,
-                         testing::Values(Case{"open_if_crowded", Lists::kOpenIfCrowded},
+constexpr Nanoseconds kLinger = from_us(50);
+const Case kLingering{"lingering", Lists::kMayBeOpen, kLinger};
+
+INSTANTIATE_TEST_SUITE_P(Lists, KernelQueueTest,
+                         testing::Values(Case{"open_if_crowded", Lists::kMayBeOpen}, kLingering,
                                          Case{"closed", Lists::kClosed}),
                          name_of);
+INSTANTIATE_TEST_SUITE_P(Lists, WhereLaunchesLinger, testing::Values(kLingering), name_of);
 
 class WithItsKernel : public KernelQueueTest {};
 
@@ -210,12 +258,16 @@ TEST_P(WithItsKernel, NothingIsLostBetweenLaunches) {
 }
 
 void run_kernel(const CopyArguments& arguments) {
-  emulate_launch(copy_pieces, 1, kLanes, arguments);
+  if (arguments.linger_ns > 0) {
+    emulate_launch(copy_pieces_lingering, 2, kLanes, arguments);
+  } else {
+    emulate_launch(copy_pieces, 1, kLanes, arguments);
+  }
 }
 
-INSTANTIATE_TEST_SUITE_P(KernelQueue, WithItsKernel,
-                         testing::Values(Case{"open_if_crowded", Lists::kOpenIfCrowded,
-                                              run_kernel}),
+INSTANTIATE_TEST_SUITE_P(Lists, WithItsKernel,
+                         testing::Values(Case{"open_if_crowded", Lists::kMayBeOpen, 0, run_kernel},
+                                         Case{"lingering", Lists::kMayBeOpen, kLinger, run_kernel}),
                          name_of);
 
 }  // namespace

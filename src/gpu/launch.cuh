@@ -16,15 +16,24 @@ struct LaunchList {
   std::uint32_t count;
 };
 
-// For one thread of each block. The first block of the launch looks where the list ends, the others
-// take its word. The fence before is one half of a bargain (KernelQueue::post() has the other): the
-// launch before this one has told the host that it finished before this one looks.
-__device__ inline std::uint64_t end_of_open_list(LaunchState& state,
-                                                 const volatile std::uint64_t* posted) {
+// Where an open list ends. One half of a bargain, of which KernelQueue::post() has the other: the
+// host is told that the list is closed before it is looked at for the last time.
+template <typename Arguments>
+__device__ std::uint64_t close_list(const Arguments& arguments) {
+  arguments.flags[kListClosed] = arguments.launch;
+  __threadfence_system();
+  const std::uint64_t end = arguments.posted[kEnd];
+  __threadfence_system();  // What the host wrote before is read anew, not from a cache.
+  return end;
+}
+
+// For one thread of each block. The first block of the launch closes the list, the others take its
+// word.
+template <typename Arguments>
+__device__ std::uint64_t end_of_open_list(const Arguments& arguments) {
+  LaunchState& state = *arguments.state;
   if (atomicAdd(&state.begun, 1) == 0) {
-    __threadfence_system();
-    const std::uint64_t end = *posted;
-    __threadfence_system();  // What the host wrote before is read anew, not from a cache.
+    const std::uint64_t end = close_list(arguments);
     *const_cast<volatile std::uint64_t*>(&state.end) = end;
     __threadfence();
     atomicExch(&state.known, 1);
@@ -44,7 +53,7 @@ __device__ LaunchList list_of(const Arguments& arguments) {
   std::uint64_t progress = arguments.progress;
   if (arguments.posted != nullptr) {
     __shared__ std::uint64_t end;
-    if (threadIdx.x == 0) end = end_of_open_list(*arguments.state, arguments.posted);
+    if (threadIdx.x == 0) end = end_of_open_list(arguments);
     __syncthreads();
     progress = end;
   }

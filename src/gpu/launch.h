@@ -8,6 +8,9 @@ namespace sluice {
 
 inline constexpr std::uint32_t kLanes = 32;           // Of a warp; a warp works on a unit.
 inline constexpr std::uint32_t kLaunchThreads = 512;  // Of a block; at most a block runs on an SM.
+// Of a launch that lingers: what waits for all that the GPU does waits no longer for it.
+inline constexpr std::uint64_t kLongestStayNs = 1'000'000;
+inline constexpr std::uint32_t kMostLingering = 8;  // Blocks: of a cluster on every GPU.
 // Of all arguments of a launch: what every driver takes.
 inline constexpr std::uint32_t kMostArgumentBytes = 4096;
 
@@ -34,11 +37,18 @@ struct LaunchState {
   std::uint32_t done;      // Units of all launches before, modulo 2^32.
 };
 
-// What launches tell, in this order: the number of the last that has begun; the progress, once
-// everything is visible; the number of the last that has finished.
+// What launches tell, in this order: the number of the last that has begun; that of the last whose
+// list was open, before it looks for the last time at what is posted; the progress, once everything
+// is visible; the number of the last that has finished.
 inline constexpr std::uint32_t kBegun = 0;
-inline constexpr std::uint32_t kProgress = 1;
-inline constexpr std::uint32_t kFinished = 2;
+inline constexpr std::uint32_t kListClosed = 1;
+inline constexpr std::uint32_t kProgress = 2;
+inline constexpr std::uint32_t kFinished = 3;
+
+// What the host tells launches with open lists, in this order: where the list ends, as a progress;
+// the number of the last launch that shall not stay any longer.
+inline constexpr std::uint32_t kEnd = 0;
+inline constexpr std::uint32_t kLeave = 1;
 
 template <typename UnitType, typename StateType>
 struct LaunchArguments {
@@ -49,11 +59,11 @@ struct LaunchArguments {
   std::uint64_t launch;           // Its number.
   State* state;                   // Of the stream.
   volatile std::uint64_t* flags;  // In pinned memory, at the places above.
-  // In pinned memory: where the list ends that this launch works through, as a progress that is
-  // read when the launch begins: the list is open until then. nullptr: it is closed, and ends at
-  // `progress`.
+  // In pinned memory, at the places above. It is read when the launch begins, or for as long as it
+  // lingers: the list is open until then. nullptr: the list is closed, and ends at `progress`.
   const volatile std::uint64_t* posted;
   std::uint64_t progress;
+  std::uint64_t linger_ns;  // How long it stays when it has nothing to do.
   // 1: its units are `count` from `first` on, or none. 0: only the GPU knows where it begins, which
   // is where the launches before have ended.
   std::uint32_t is_known;
@@ -61,7 +71,7 @@ struct LaunchArguments {
   std::uint32_t count;
   std::uint32_t mask;  // Of a place in the ring.
   // Units that travel with the launch itself: the kernel then does not fetch its list over PCIe.
-  static constexpr std::uint32_t kInlineUnits = (kMostArgumentBytes - 64) / sizeof(Unit);
+  static constexpr std::uint32_t kInlineUnits = (kMostArgumentBytes - 80) / sizeof(Unit);
   Unit inline_units[kInlineUnits];
 };
 

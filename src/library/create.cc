@@ -55,7 +55,8 @@ Result<std::unique_ptr<Gpu>> gpu_of(const Options& options) {
   return open_cuda_gpu({.index = *index,
                         .sms = options.gpu_sms,
                         .unpack = copy_by(options.gpu_unpack),
-                        .pack = copy_by(options.gpu_pack)});
+                        .pack = copy_by(options.gpu_pack),
+                        .linger = from_us(options.gpu_linger_us)});
 }
 
 Result<std::string> advertised_host(const Options& options) {

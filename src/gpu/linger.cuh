@@ -1,0 +1,126 @@
+// A launch that lingers: it works through what is posted, and stays for more. What comes then is
+// copied without a launch, which takes longer than a copy. Its blocks are one cluster, because that
+// is how they tell each other most quickly: the first block looks what is posted, and fetches the
+// list for all.
+#pragma once
+
+#include <cstdint>
+
+#include "src/gpu/launch.cuh"
+
+namespace sluice {
+
+#ifdef __CUDACC__  // Elsewhere emulated_cuda_fixture.h has these.
+__device__ inline std::uint64_t now_ns() {
+  std::uint64_t now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  return now;
+}
+
+// What others in the system wrote before they wrote what is read here, is read after it.
+__device__ inline std::uint64_t load_acquire(const volatile std::uint64_t* at) {
+  std::uint64_t value;
+  asm volatile("ld.acquire.sys.u64 %0, [%1];" : "=l"(value) : "l"(at) : "memory");
+  return value;
+}
+
+// For all threads of the cluster: what each wrote before, all read after.
+__device__ inline void sync_cluster() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+
+// A shared variable, that of the first block. Until that block has passed the last sync_cluster().
+template <typename T>
+__device__ const T& of_first_block(const T& shared) {
+  std::uint64_t address;
+  asm("mapa.u64 %0, %1, 0;" : "=l"(address) : "l"(&shared));
+  return *reinterpret_cast<const T*>(address);
+}
+#endif
+
+struct LingerRound {
+  std::uint64_t progress;  // At its end.
+  std::uint64_t is_last;
+};
+
+// For one thread: what is posted beyond `told`, or at the last. Both words are on their way at the
+// same time, and no clock is read between a post and its return.
+template <typename Arguments>
+__device__ LingerRound next_round(const Arguments& arguments, std::uint64_t told,
+                                  std::uint64_t leave_at) {
+  const std::uint64_t now = now_ns();
+  const std::uint64_t patient_until = now + arguments.linger_ns;
+  const std::uint64_t until = patient_until < leave_at ? patient_until : leave_at;
+  if (now < until) {
+    do {
+      const std::uint64_t leaving = arguments.posted[kLeave];
+      const std::uint64_t posted = load_acquire(&arguments.posted[kEnd]);
+      if (leaving >= arguments.launch) break;
+      if (posted != told) return {posted, 0};
+    } while (now_ns() < until);
+  }
+  return {close_list(arguments), 1};
+}
+
+inline constexpr std::uint32_t kFetched = 1024;  // Units that the first block has for all.
+
+// Calls work(unit, lane) for this warp's units of `count`, with all of its lanes. `fetched` lies in
+// another block, where a word is read once for each lane that wants it.
+template <typename Arguments, typename Work>
+__device__ void do_round(const Arguments& arguments, const typename Arguments::Unit* fetched,
+                         std::uint32_t first, std::uint32_t count, Work work) {
+  const std::uint32_t lane = threadIdx.x % kLanes;
+  const std::uint32_t warps = gridDim.x * (blockDim.x / kLanes);
+  const std::uint32_t warp = blockIdx.x + gridDim.x * (threadIdx.x / kLanes);
+  for (std::uint32_t base = warp; base < count; base += warps * kLanes) {
+    typename Arguments::Unit mine = {};
+    const std::uint32_t i = base + warps * lane;
+    if (i < count) {
+      mine = i < kFetched ? fetched[i] : arguments.units[(first + i) & arguments.mask];
+    }
+    for (std::uint32_t k = 0; k < kLanes && base + warps * k < count; ++k) {
+      work(from_lane(mine, k), lane);
+    }
+  }
+}
+
+// Calls work(unit, lane) for every unit, with all lanes of a warp. For all threads of the cluster.
+template <typename Arguments, typename Work>
+__device__ void linger(const Arguments& arguments, Work work) {
+  __shared__ typename Arguments::Unit fetched[kFetched];
+  __shared__ LingerRound round;
+  const bool leads = blockIdx.x == 0 && threadIdx.x == 0;
+  const std::uint64_t leave_at = now_ns() + kLongestStayNs;
+  if (leads) arguments.flags[kBegun] = arguments.launch;
+  LingerRound now{};
+  for (std::uint32_t done = arguments.state->done; now.is_last == 0;) {
+    if (blockIdx.x == 0) {
+      if (threadIdx.x == 0) round = next_round(arguments, now.progress, leave_at);
+      __syncthreads();
+      for (std::uint32_t i = threadIdx.x; i < units_of(round.progress) - done && i < kFetched;
+           i += blockDim.x) {
+        fetched[i] = arguments.units[(done + i) & arguments.mask];
+      }
+    }
+    sync_cluster();
+    LingerRound mine{};
+    if (threadIdx.x % kLanes == 0) mine = of_first_block(round);
+    now = from_lane(mine, 0);
+    const std::uint32_t count = units_of(now.progress) - done;
+    do_round(arguments, of_first_block(fetched), done, count, work);
+    done += count;
+    sync_cluster();
+    if (!leads) continue;
+    if (now.is_last != 0) {
+      arguments.state->done = done;
+      arguments.state->end = now.progress;
+    }
+    __threadfence_system();
+    arguments.flags[kProgress] = now.progress;
+  }
+  if (!leads) return;
+  __threadfence_system();
+  arguments.flags[kFinished] = arguments.launch;
+}
+
+}  // namespace sluice
