@@ -76,12 +76,16 @@ Result<TransferId> EngineImpl::lay_out(Direction direction, PeerId peer,
                                        std::span<const Slice> local,
                                        std::span<const RemoteSlice> remote,
                                        const TransferOptions& options, Layout& layout) {
-  slice_order_.sort(local, remote, direction == Direction::kWrite);
+  const bool writes = direction == Direction::kWrite;
+  const Region* first = local.empty() ? nullptr : transfers_.find_region(local.front().region);
+  // Memory of a GPU is read as fast in any order.
+  const bool in_any_order = writes && first != nullptr && first->kind == Memory::kCuda;
+  if (!in_any_order) slice_order_.sort(local, remote, writes);
   std::uint64_t here = 0;
   std::uint64_t there = 0;
   Status status = transfers_.lay_out(local, layout, here);
   if (!status.ok()) return status;
-  const Access need = direction == Direction::kWrite ? Access::kWrite : Access::kRead;
+  const Access need = writes ? Access::kWrite : Access::kRead;
   status = remote_regions_.describe(peer, remote, need, options, layout, there);
   if (!status.ok()) return status;
   if (here != there) {

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "sluice/engine.h"
@@ -19,10 +18,17 @@ class SliceOrder {
   void sort(std::span<const Slice>& local, std::span<const RemoteSlice>& remote, bool from_local);
 
  private:
+  struct Key {
+    std::uint64_t offset;  // At the source.
+    std::uint32_t place;
+  };
+
   template <typename Source>
   bool order(std::span<const Source> source);
+  void sort_keys(std::span<Key> keys);
 
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> keys_;  // Offset at the source, place.
+  std::vector<Key> keys_;
+  std::vector<Key> scratch_;
   std::vector<Slice> local_;
   std::vector<RemoteSlice> remote_;
 };

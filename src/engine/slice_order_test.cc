@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 #include <random>
 
 namespace sluice {
@@ -49,6 +50,33 @@ TEST(SliceOrder, GoesThroughTheSourceAndKeepsPairsTogether) {
       EXPECT_TRUE(rises || (from_local && i == 100)) << i;
     }
     EXPECT_EQ(found, 200u);
+  }
+}
+
+// However far apart they lie; those at one place stay as they were.
+TEST(SliceOrder, AnyOffsets) {
+  std::mt19937_64 random(7);
+  for (const int bits : {0, 1, 8, 9, 16, 33, 63, 64}) {
+    for (const int shift : {0, 12}) {
+      Lists given = scattered(500);
+      for (Slice& slice : given.local) {
+        slice.region = RegionId(1);
+        slice.offset = (bits == 0 ? 0 : random() >> (64 - bits)) << shift;
+      }
+      std::span<const Slice> local = given.local;
+      std::span<const RemoteSlice> remote = given.remote;
+      SliceOrder order;
+      order.sort(local, remote, true);
+      std::vector<std::size_t> places(given.local.size());
+      std::iota(places.begin(), places.end(), 0);
+      std::stable_sort(places.begin(), places.end(), [&](std::size_t a, std::size_t b) {
+        return given.local[a].offset < given.local[b].offset;
+      });
+      for (std::size_t i = 0; i < places.size(); ++i) {
+        ASSERT_EQ(local[i].offset, given.local[places[i]].offset);
+        ASSERT_EQ(remote[i].offset, given.remote[places[i]].offset) << bits << " bits, " << i;
+      }
+    }
   }
 }
 
