@@ -105,7 +105,8 @@ constexpr Row<Options> kRows[] = {
      &Options::gpu_sms},
     {{"gpu_unpack", "SLUICE_GPU_UNPACK", "", "", 0, 0, "auto|kernel|copy",
       "Who moves arrived bytes into GPU memory: the kernel on gpu_sms SMs, the copy engine, or, as "
-      "auto, the copy engine for pieces from 512 KiB on and the kernel for smaller ones."},
+      "auto, the copy engine for pieces from 512 KiB on and for a smaller one that is all there is "
+      "to do, and the kernel for the others."},
      &Options::gpu_unpack},
     {{"gpu_pack", "SLUICE_GPU_PACK", "", "", 0, 0, "auto|kernel|copy",
       "Who moves bytes to send out of GPU memory; the words are those of gpu_unpack."},

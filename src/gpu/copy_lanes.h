@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <utility>
 
 #include "src/gpu/copy_queue.h"
 
@@ -15,7 +16,8 @@ namespace sluice {
 class CopyLanes {
  public:
   CopyLanes(CudaContext& cuda, std::uint32_t sms, CopyBy by)
-      : by_(by),
+      : cuda_(cuda),
+        by_(by),
         engine_(cuda, sms, CopyQueue::Kind::kEngine),
         kernels_(cuda, sms, CopyQueue::Kind::kKernel) {}
 
@@ -24,16 +26,19 @@ class CopyLanes {
   // Adds to the work that finish() ends.
   void add(const std::byte* from, std::byte* to, std::uint64_t length) {
     if (length == 0) return;
-    if (by_engine(length)) {
-      engine_.copy_by_engine(from, to, length);
-      to_engine_ = true;
+    release_held();
+    if (by_ == CopyBy::kAuto && length < kLeastCopy && !to_engine_ && !to_kernels_) {
+      held_ = {from, to, length};
+    } else if (by_engine(length)) {
+      copy_by_engine({from, to, length});
     } else {
-      kernels_.copy_by_kernel(from, to, length);
-      to_kernels_ = true;
+      copy_by_kernel({from, to, length});
     }
   }
   // Starts what was added and not started yet. Returns its number: 1, 2, 3, ...
   std::uint64_t finish() {
+    if (held_.length > 0 && alone_by_engine()) copy_by_engine(std::exchange(held_, {}));
+    release_held();
     const std::uint64_t number = ++numbers_;
     if (number > kRemembered && !done(number - kRemembered)) wait();
     places_[number % kRemembered] = {to_engine_ ? engine_.finish_copies() : 0,
@@ -65,6 +70,11 @@ class CopyLanes {
   static constexpr std::uint64_t kLeastCopy = 512 << 10;
   static constexpr std::size_t kRemembered = 1024;  // Pieces of work that are not finished.
 
+  struct Copy {
+    const std::byte* from = nullptr;
+    std::byte* to = nullptr;
+    std::uint64_t length = 0;
+  };
   // Numbers of its two parts, 0 for none.
   struct Place {
     std::uint64_t by_engine = 0;
@@ -74,17 +84,36 @@ class CopyLanes {
   [[nodiscard]] bool by_engine(std::uint64_t length) const {
     return by_ == CopyBy::kCopy || (by_ == CopyBy::kAuto && length >= kLeastCopy);
   }
+  // A small piece that is all there is to do is moved sooner by the copy engine, which needs no SM
+  // to be free, than by a launch; but not sooner than by a kernel that lingers.
+  [[nodiscard]] bool alone_by_engine() {
+    return cuda_.linger == 0 && cuda_.writes_flags && done(numbers_);
+  }
+  void copy_by_engine(const Copy& copy) {
+    engine_.copy_by_engine(copy.from, copy.to, copy.length);
+    to_engine_ = true;
+  }
+  void copy_by_kernel(const Copy& copy) {
+    kernels_.copy_by_kernel(copy.from, copy.to, copy.length);
+    to_kernels_ = true;
+  }
+  void release_held() {
+    if (held_.length > 0) copy_by_kernel(std::exchange(held_, {}));
+  }
   void wait() {
     engine_.wait();
     kernels_.wait();
     static_cast<void>(done(numbers_ - kRemembered));
   }
 
+  const CudaContext& cuda_;
   const CopyBy by_;
   CopyQueue engine_;
   CopyQueue kernels_;
   std::array<Place, kRemembered> places_;
-  bool to_engine_ = false;  // Of what is being added.
+  // Of what is being added.
+  Copy held_;  // The first piece, if it may turn out to be the only one.
+  bool to_engine_ = false;
   bool to_kernels_ = false;
   std::uint64_t numbers_ = 0;
   std::uint64_t done_ = 0;

@@ -57,6 +57,7 @@ TEST_P(CopyLanesTest, LargePiecesAreTheEnginesAndSmallOnesTheKernels) {
 TEST_P(CopyLanesTest, WorkIsDoneInItsOrder) {
   gpu_.keep_sms(true);
   add(0, kSmall);
+  add(kSmall, kSmall);
   const std::uint64_t by_kernel = lanes_.finish();
   const std::uint64_t nothing = lanes_.finish();
   EXPECT_FALSE(lanes_.done(by_kernel));
@@ -70,7 +71,8 @@ TEST_P(CopyLanesTest, WorkIsDoneInItsOrder) {
 TEST_P(CopyLanesTest, ManyPiecesOfWork) {
   constexpr std::size_t kWork = 3000;
   for (std::size_t i = 0; i < kWork; ++i) {
-    add(i * kSmall, kSmall);
+    add(i * kSmall, kSmall / 2);
+    add(i * kSmall + kSmall / 2, kSmall / 2);
     if (i % 100 == 0) add(3 << 20, kLarge);
     ASSERT_EQ(lanes_.finish(), i + 1);
     if (i % 100 == 0) wait_for(lanes_.last());
@@ -78,7 +80,37 @@ TEST_P(CopyLanesTest, ManyPiecesOfWork) {
   wait_for(kWork);
   EXPECT_TRUE(is_copied(0, kWork * kSmall));
   EXPECT_EQ(gpu_.copies(), kWork / 100);
-  EXPECT_EQ(gpu_.units(), kWork);
+  EXPECT_EQ(gpu_.units(), 2 * kWork);
+}
+
+// The copy engine needs no SM, and no launch where streams write flags.
+TEST_P(CopyLanesTest, ASmallPieceThatIsAloneIsTheEngines) {
+  add(0, kSmall);
+  wait_for(lanes_.finish());
+  const std::size_t by_engine = GetParam() ? 1 : 0;
+  EXPECT_EQ(gpu_.copies(), by_engine);
+  EXPECT_EQ(gpu_.units(), 1 - by_engine);
+  gpu_.keep_sms(true);
+  add(kSmall, kSmall);
+  add(2 * kSmall, 0);
+  add(3 * kSmall, kSmall);
+  lanes_.finish();
+  add(4 * kSmall, kSmall);  // While the kernels have something to do.
+  const std::uint64_t last = lanes_.finish();
+  gpu_.keep_sms(false);
+  wait_for(last);
+  EXPECT_EQ(gpu_.copies(), by_engine);
+  EXPECT_EQ(gpu_.units(), 4 - by_engine);
+  EXPECT_TRUE(is_copied(0, 2 * kSmall));
+  EXPECT_TRUE(is_copied(3 * kSmall, 2 * kSmall));
+}
+
+TEST_P(CopyLanesTest, AKernelThatLingersTakesASmallPieceThatIsAlone) {
+  cuda_.linger = from_us(50);
+  add(0, kSmall);
+  wait_for(lanes_.finish());
+  EXPECT_EQ(gpu_.copies(), 0u);
+  EXPECT_EQ(gpu_.units(), 1u);
 }
 
 TEST_P(CopyLanesTest, ACopyThatFailsIsToldOf) {

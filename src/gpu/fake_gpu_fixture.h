@@ -14,6 +14,7 @@
 
 #include "src/base/clock.h"
 #include "src/gpu/kernel_queue.h"
+#include "src/gpu/kernel_standin_fixture.h"
 
 namespace sluice {
 
@@ -81,7 +82,8 @@ class FakeGpu {
       return CUDA_SUCCESS;
     };
     driver.cuStreamWriteValue64 = [](CUstream, CUdeviceptr flag, cuuint64_t value, unsigned) {
-      current->add([flag, value] { tell(reinterpret_cast<std::uint64_t*>(flag), value); });
+      current->add(
+          [flag, value] { std::atomic_ref(*reinterpret_cast<std::uint64_t*>(flag)).store(value); });
       return CUDA_SUCCESS;
     };
     driver.cuLaunchKernelEx = [](const CUlaunchConfig*, CUfunction, void** parameters, void**) {
@@ -109,10 +111,6 @@ class FakeGpu {
   void fail_copies() { fail_copies_ = true; }
 
  private:
-  static void tell(std::uint64_t* flag, std::uint64_t value) {
-    std::atomic_ref(*flag).store(value, std::memory_order_seq_cst);
-  }
-
   void launch(const CopyArguments& arguments) {
     ++launches_;
     if (arguments.linger_ns > 0) ++lingering_;
@@ -127,66 +125,27 @@ class FakeGpu {
     });
   }
 
-  static std::uint64_t read(const volatile std::uint64_t* word) {
-    return std::atomic_ref(*const_cast<std::uint64_t*>(word)).load();
-  }
-  static std::uint64_t close_list(const CopyArguments& arguments) {
-    tell(const_cast<std::uint64_t*>(&arguments.flags[kListClosed]), arguments.launch);
-    return read(&arguments.posted[kEnd]);
-  }
-
-  // As launch.cuh and linger.cuh have it.
   void work(const CopyArguments& arguments) {
-    LaunchState& state = *arguments.state;
-    auto* const flags = const_cast<std::uint64_t*>(arguments.flags);
-    tell(&flags[kBegun], arguments.launch);
+    const auto copy = [this](const CopyUnit& unit) {
+      copy_as_the_kernel_does(unit);
+      ++units_;
+    };
+    KernelStandIn launch(arguments);
+    launch.begin();
     ++launches_begun_;
     wait_while(is_slow_);
-    if (arguments.linger_ns > 0) linger(arguments);
-    std::uint64_t progress = arguments.progress;
-    if (arguments.posted != nullptr) {
-      progress = close_list(arguments);
-      state.end = progress;
+    if (arguments.linger_ns > 0) {
+      std::size_t left = 1 + random_() % 16;  // Until it has nothing to do for some time.
+      const auto stays = [&] {
+        std::this_thread::yield();
+        return keeps_lingering_ || left-- > 0;
+      };
+      launch.linger(stays, copy);
     }
-    std::uint32_t first = arguments.first;
-    std::uint32_t count = arguments.count;
-    if (arguments.is_known == 0) {
-      first = state.done;
-      count = units_of(progress) - first;
-      if (static_cast<std::int32_t>(count) < 0) {
-        count = 0;
-        progress = state.end;
-      }
-    }
-    copy(arguments, first, count);
+    launch.work_to_the_end(copy, [] {});
     if (random_() % 4 == 0) std::this_thread::yield();
-    state.done = first + count;
-    tell(&flags[kProgress], progress);
     ++launches_done_;
-    tell(&flags[kFinished], arguments.launch);
-  }
-  // Until it has nothing to do for some time.
-  void linger(const CopyArguments& arguments) {
-    for (std::size_t left = 1 + random_() % 16; left > 0 || keeps_lingering_;
-         left -= left > 0 ? 1 : 0) {
-      if (read(&arguments.posted[kLeave]) >= arguments.launch) return;
-      const std::uint64_t progress = read(&arguments.posted[kEnd]);
-      const std::uint32_t first = arguments.state->done;
-      copy(arguments, first, units_of(progress) - first);
-      arguments.state->done = units_of(progress);
-      tell(const_cast<std::uint64_t*>(&arguments.flags[kProgress]), progress);
-      std::this_thread::yield();
-    }
-  }
-  void copy(const CopyArguments& arguments, std::uint32_t first, std::uint32_t count) {
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const CopyUnit& unit = arguments.units == nullptr
-                                 ? arguments.inline_units[i]
-                                 : arguments.units[(first + i) & arguments.mask];
-      std::memcpy(reinterpret_cast<void*>(unit.to()), reinterpret_cast<void*>(unit.from()),
-                  unit.length());
-    }
-    units_ += count;
+    launch.finish();
   }
 
   void set(bool& flag, bool value) {
