@@ -48,7 +48,8 @@ class Gpu(CliTest):
         self.assertEqual(len(engines), 9, engines)  # And their sum.
 
     def test_a_gpu_that_fails_is_named_with_the_drivers_words(self):
-        result = self.between_gpus("--size", "1MiB", CUDA_STANDIN_FAILS_AFTER="60")
+        result = self.between_gpus("--size", "1MiB", "--iterations", "50",
+                                   CUDA_STANDIN_FAILS_AFTER="40")
         self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
         self.assertRegex(result.stderr, r"sluice: .*CUDA_ERROR_ILLEGAL_ADDRESS 700 \(told by the "
                                         r"stand-in\)\n\Z")

@@ -19,6 +19,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
+#include <span>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -174,7 +176,15 @@ struct Driver {
                            : std::strtoull(text, nullptr, 10);
   }();
 
+  std::mutex streams_mutex;
+  std::set<Stream*> streams;
+
   [[nodiscard]] bool failed() const { return started >= fails_after; }
+  // As a driver does before memory that a GPU reaches is freed.
+  void synchronize() {
+    const std::lock_guard lock(streams_mutex);
+    for (Stream* const stream : streams) stream->synchronize();
+  }
   // Counts it, and starts it unless the GPU has failed.
   CUresult start(CUstream stream, std::function<void()> job) {
     if (++started >= fails_after) return CUDA_ERROR_ILLEGAL_ADDRESS;
@@ -294,11 +304,19 @@ SLUICE_STANDIN cuLaunchKernelEx(const CUlaunchConfig* shape, CUfunction function
 }
 
 SLUICE_STANDIN cuStreamCreateWithPriority(CUstream* stream, unsigned, int) {
-  *stream = reinterpret_cast<CUstream>(new Stream);
+  auto* const made = new Stream;
+  const std::lock_guard lock(driver().streams_mutex);
+  driver().streams.insert(made);
+  *stream = reinterpret_cast<CUstream>(made);
   return CUDA_SUCCESS;
 }
 SLUICE_STANDIN cuStreamDestroy(CUstream stream) {
-  delete reinterpret_cast<Stream*>(stream);
+  auto* const destroyed = reinterpret_cast<Stream*>(stream);
+  {
+    const std::lock_guard lock(driver().streams_mutex);
+    driver().streams.erase(destroyed);
+  }
+  delete destroyed;
   return CUDA_SUCCESS;
 }
 SLUICE_STANDIN cuStreamQuery(CUstream stream) {
@@ -322,6 +340,7 @@ SLUICE_STANDIN cuMemAlloc(CUdeviceptr* address, std::size_t bytes) {
   return memory == nullptr ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_SUCCESS;
 }
 SLUICE_STANDIN cuMemFree(CUdeviceptr address) {
+  driver().synchronize();
   driver().memory.free(host(address));
   return CUDA_SUCCESS;
 }
@@ -330,11 +349,15 @@ SLUICE_STANDIN cuMemHostAlloc(void** memory, std::size_t bytes, unsigned) {
   return *memory == nullptr ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_SUCCESS;
 }
 SLUICE_STANDIN cuMemFreeHost(void* memory) {
+  driver().synchronize();
   driver().memory.free(memory);
   return CUDA_SUCCESS;
 }
 SLUICE_STANDIN cuMemHostRegister(void*, std::size_t, unsigned) { return CUDA_SUCCESS; }
-SLUICE_STANDIN cuMemHostUnregister(void*) { return CUDA_SUCCESS; }
+SLUICE_STANDIN cuMemHostUnregister(void*) {
+  driver().synchronize();
+  return CUDA_SUCCESS;
+}
 SLUICE_STANDIN cuMemcpy(CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
   std::memcpy(host(to), host(from), bytes);
   return failed_or_good();
