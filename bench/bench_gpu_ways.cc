@@ -10,8 +10,6 @@
 #include "src/base/dl.h"
 #include "src/gpu/fatbins.h"
 
-extern "C" {}
-
 namespace sluice::bench {
 namespace {
 

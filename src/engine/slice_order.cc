@@ -23,9 +23,16 @@ bool pair_up(std::span<const Slice> local, std::span<const RemoteSlice> remote) 
 
 }  // namespace
 
-// By their offsets, and those at the same one as they were. Digit by digit from the lowest bit in
-// which they differ: a quarter of the time of comparing them, for ten thousand.
+// By their offsets, and those at the same one as they were. Many go digit by digit from the lowest
+// bit in which they differ: a quarter of the time of comparing them, for ten thousand.
 void SliceOrder::sort_keys(std::span<Key> keys) {
+  constexpr std::size_t kFewKeys = 32;
+  if (keys.size() < kFewKeys) {
+    std::sort(keys.begin(), keys.end(), [](const Key& a, const Key& b) {
+      return std::pair(a.offset, a.place) < std::pair(b.offset, b.place);
+    });
+    return;
+  }
   constexpr int kDigitBits = 8;
   constexpr std::size_t kDigits = 1 << kDigitBits;
   std::uint64_t differing = 0;

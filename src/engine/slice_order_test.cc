@@ -58,7 +58,7 @@ TEST(SliceOrder, AnyOffsets) {
   std::mt19937_64 random(7);
   for (const int bits : {0, 1, 8, 9, 16, 33, 63, 64}) {
     for (const int shift : {0, 12}) {
-      Lists given = scattered(500);
+      Lists given = scattered(shift == 0 ? 500 : 20);
       for (Slice& slice : given.local) {
         slice.region = RegionId(1);
         slice.offset = (bits == 0 ? 0 : random() >> (64 - bits)) << shift;

@@ -58,7 +58,7 @@ class CopyLanes {
     return number <= done_;
   }
   [[nodiscard]] std::uint64_t last() const { return numbers_; }
-  // Notices a stream that has stopped for good.
+  // Notices a stream that has stopped for good, and launches that wait.
   void check() {
     engine_.check();
     kernels_.check();
@@ -85,9 +85,9 @@ class CopyLanes {
     return by_ == CopyBy::kCopy || (by_ == CopyBy::kAuto && length >= kLeastCopy);
   }
   // A small piece that is all there is to do is moved sooner by the copy engine, which needs no SM
-  // to be free, than by a launch; but not sooner than by a kernel that lingers.
+  // to be free, than by a launch; but not sooner than by a kernel that lingers, if that is let in.
   [[nodiscard]] bool alone_by_engine() {
-    return cuda_.linger == 0 && cuda_.writes_flags && done(numbers_);
+    return cuda_.writes_flags && (cuda_.linger == 0 || kernels_.crowded()) && done(numbers_);
   }
   void copy_by_engine(const Copy& copy) {
     engine_.copy_by_engine(copy.from, copy.to, copy.length);

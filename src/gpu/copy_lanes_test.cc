@@ -26,6 +26,17 @@ class CopyLanesTest : public testing::TestWithParam<bool> {
   void wait_for(std::uint64_t number) {
     while (!lanes_.done(number)) std::this_thread::yield();
   }
+  // One piece, and nothing is given while it waits for an SM.
+  void kernels_wait() {
+    while (gpu_.launches_under_way() > 0) std::this_thread::yield();
+    gpu_.keep_sms(true);
+    add(0, kSmall);
+    const std::uint64_t number = lanes_.finish();
+    clock_.advance(from_us(200));
+    lanes_.check();
+    gpu_.keep_sms(false);
+    wait_for(number);
+  }
   [[nodiscard]] bool is_copied(std::size_t offset, std::size_t length) const {
     const auto begin = static_cast<std::ptrdiff_t>(offset);
     return std::equal(from_.begin() + begin, from_.begin() + begin + static_cast<long>(length),
@@ -105,12 +116,20 @@ TEST_P(CopyLanesTest, ASmallPieceThatIsAloneIsTheEngines) {
   EXPECT_TRUE(is_copied(3 * kSmall, 2 * kSmall));
 }
 
-TEST_P(CopyLanesTest, AKernelThatLingersTakesASmallPieceThatIsAlone) {
+TEST_P(CopyLanesTest, AKernelThatLingersTakesASmallPieceThatIsAloneUnlessItHadToWait) {
   cuda_.linger = from_us(50);
   add(0, kSmall);
   wait_for(lanes_.finish());
   EXPECT_EQ(gpu_.copies(), 0u);
   EXPECT_EQ(gpu_.units(), 1u);
+  kernels_wait();
+  add(0, kSmall);
+  wait_for(lanes_.finish());
+  EXPECT_EQ(gpu_.copies(), GetParam() ? 1u : 0u);
+  clock_.advance(from_ms(11));
+  add(0, kSmall);
+  wait_for(lanes_.finish());
+  EXPECT_EQ(gpu_.copies(), GetParam() ? 1u : 0u);
 }
 
 TEST_P(CopyLanesTest, ACopyThatFailsIsToldOf) {

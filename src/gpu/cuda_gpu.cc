@@ -16,9 +16,9 @@
 namespace sluice {
 namespace {
 
-// How often a pending ticket is asked about before the stream is: a stream that has stopped never
-// writes its flag.
-constexpr std::uint32_t kPatientTests = 4096;
+// How often a pending ticket is asked about before the streams are: one that has stopped never
+// writes its flag, and launches that wait for an SM are noticed.
+constexpr std::uint32_t kPatientTests = 512;
 
 // A ticket tells the kind of work and its number among those of its kind.
 enum class Kind : std::uint64_t { kUnpack, kPack, kChecksum };
@@ -57,6 +57,7 @@ class CudaGpu final : public Gpu {
 
  private:
   Status describe();
+  void find_out_about_lingering();
   bool load(const unsigned char* fatbin, const char* what);
   bool find_kernel(const char* name, CUfunction& kernel);
   template <typename Queue>
@@ -82,7 +83,6 @@ Status CudaGpu::describe() {
   std::array<char, 32> pci{};
   int version = 0;
   int writes_flags = 0;
-  int has_clusters = 0;
   const CudaDriver& driver = cuda_.driver;
   const bool good =
       cuda_.good(driver.cuDeviceGetName(name.data(), name.size(), device_), "naming the GPU") &&
@@ -90,20 +90,28 @@ Status CudaGpu::describe() {
       cuda_.good(driver.cuDriverGetVersion(&version), "the driver's version") &&
       cuda_.good(driver.cuDeviceGetAttribute(
                      &writes_flags, CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS, device_),
-                 "an attribute") &&
-      cuda_.good(
-          driver.cuDeviceGetAttribute(&has_clusters, CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH, device_),
-          "an attribute");
+                 "an attribute");
   if (!good) return cuda_.failure;
   cuda_.writes_flags = writes_flags != 0;
-  if (has_clusters != 0) cuda_.linger = options_.linger;
   description_ = fmt::format("GPU {} {} {}, driver {}.{}", options_.index, name.data(), pci.data(),
                              version / 1000, version % 1000 / 10);
-  if (cuda_.linger < options_.linger) {
-    SLUICE_LOG(kWarning, "gpu", "{}: kernels do not linger, it has no clusters of blocks",
-               description_);
-  }
   return {};
+}
+
+// One launch that unpacks and one that packs, both at the same time: none before sm_90, or too few
+// on a part of a GPU.
+void CudaGpu::find_out_about_lingering() {
+  if (options_.linger == 0) return;
+  const LaunchShape shape = LaunchShape::lingering(options_.sms);
+  int clusters = 0;
+  const CUresult result = cuda_.driver.cuOccupancyMaxActiveClusters(
+      &clusters, cuda_.copy_pieces_lingering, &shape.config);
+  if (result == CUDA_SUCCESS && clusters >= 2) {
+    cuda_.linger = options_.linger;
+  } else {
+    SLUICE_LOG(kWarning, "gpu", "{}: kernels do not linger, it has no place for two clusters of {}",
+               description_, shape.config.gridDimX);
+  }
 }
 
 Status CudaGpu::open() {
@@ -129,8 +137,10 @@ Status CudaGpu::open() {
                     load(kChecksumPiecesFatbin, "the kernel of checksums") &&
                     find_kernel("checksum_pieces", cuda_.checksum_pieces) && unpacks_->open() &&
                     packs_->open();
-  if (good) SLUICE_LOG(kInfo, "gpu", "{}", description_);
-  return good ? Status() : cuda_.failure;
+  if (!good) return cuda_.failure;
+  find_out_about_lingering();
+  SLUICE_LOG(kInfo, "gpu", "{}", description_);
+  return {};
 }
 
 bool CudaGpu::load(const unsigned char* fatbin, const char* what) {

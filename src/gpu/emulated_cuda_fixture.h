@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <thread>
 #include <vector>
 
@@ -62,7 +63,11 @@ inline void __threadfence() {
   static std::atomic<std::uint32_t> barrier;
   barrier.fetch_add(1);
 }
-inline void __threadfence_system() { __threadfence(); }
+inline std::function<void()> emulated_at_system_fence;  // What happens meanwhile.
+inline void __threadfence_system() {
+  __threadfence();
+  if (emulated_at_system_fence) emulated_at_system_fence();
+}
 inline std::uint32_t atomicAdd(std::uint32_t* at, std::uint32_t value) {
   return std::atomic_ref(*at).fetch_add(value);
 }

@@ -52,6 +52,7 @@ class FakeGpu {
     driver.cuGetErrorString = say;
     driver.cuStreamDestroy = [](CUstream) { return CUDA_SUCCESS; };
     driver.cuStreamSynchronize = [](CUstream) { return current->synchronize(); };
+    driver.cuStreamQuery = [](CUstream) { return CUDA_ERROR_NOT_READY; };
     driver.cuMemAlloc = [](CUdeviceptr* base, std::size_t bytes) {
       *base = reinterpret_cast<CUdeviceptr>(std::malloc(bytes));
       return CUDA_SUCCESS;

@@ -96,7 +96,7 @@ void KernelQueue<Arguments>::post() {
   const bool crowded = is_crowded(finished);
   const bool has_much = added_ - units_of(flag(kProgress)) > kMuch;
   const bool may_linger = cuda_.linger > 0 && !crowded && !has_much;
-  if (!may_linger) tell(kPosted + kLeave, open_launch_);
+  if (cuda_.linger > 0 && !may_linger) tell(kPosted + kLeave, open_launch_);
   tell(kPosted + kEnd, progress);
   if (flag(kListClosed, std::memory_order_seq_cst) < open_launch_) return;
   if (may_linger) {
@@ -126,7 +126,7 @@ void KernelQueue<Arguments>::launch_open() {
   arguments_.is_known = 0;
   arguments_.units = units_;
   open_launch_ = launches_ + 1;
-  launch(kernel_, sms_, 1);
+  launch(kernel_, {sms_, 1, stream_});
 }
 
 template <typename Arguments>
@@ -136,8 +136,7 @@ void KernelQueue<Arguments>::launch_lingering() {
   arguments_.units = units_;
   arguments_.linger_ns = static_cast<std::uint64_t>(cuda_.linger);
   open_launch_ = launches_ + 1;
-  const std::uint32_t blocks = std::min(sms_, kMostLingering);
-  launch(lingering_, blocks, blocks);
+  launch(lingering_, LaunchShape::lingering(sms_, stream_));
   arguments_.linger_ns = 0;
 }
 
@@ -158,26 +157,14 @@ void KernelQueue<Arguments>::launch_closed(std::uint32_t first, std::uint64_t pr
   }
   // A warp for each unit, if the SMs have so many.
   constexpr std::uint32_t kWarps = kLaunchThreads / kLanes;
-  launch(kernel_, std::clamp((arguments_.count + kWarps - 1) / kWarps, 1u, sms_), 1);
+  launch(kernel_, {std::clamp((arguments_.count + kWarps - 1) / kWarps, 1u, sms_), 1, stream_});
 }
 
 template <typename Arguments>
-void KernelQueue<Arguments>::launch(CUfunction kernel, std::uint32_t blocks,
-                                    std::uint32_t cluster) {
+void KernelQueue<Arguments>::launch(CUfunction kernel, const LaunchShape& shape) {
   arguments_.launch = ++launches_;
   void* parameters[] = {&arguments_};
-  CUlaunchAttribute attribute{};
-  attribute.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-  attribute.value.clusterDim = {cluster, 1, 1};
-  CUlaunchConfig shape{};
-  shape.gridDimX = blocks;
-  shape.gridDimY = shape.gridDimZ = 1;
-  shape.blockDimX = kLaunchThreads;
-  shape.blockDimY = shape.blockDimZ = 1;
-  shape.hStream = stream_;
-  shape.attrs = &attribute;
-  shape.numAttrs = cluster > 1 ? 1 : 0;
-  cuda_.good(cuda_.driver.cuLaunchKernelEx(&shape, kernel, parameters, nullptr),
+  cuda_.good(cuda_.driver.cuLaunchKernelEx(&shape.config, kernel, parameters, nullptr),
              "launching a kernel");
 }
 
@@ -203,6 +190,7 @@ template <typename Arguments>
 void KernelQueue<Arguments>::check() {
   const CUresult result = cuda_.driver.cuStreamQuery(stream_);
   if (result != CUDA_ERROR_NOT_READY) cuda_.good(result, "running a kernel or a copy");
+  static_cast<void>(is_crowded(flag(kFinished)));
 }
 
 template class KernelQueue<CopyArguments>;

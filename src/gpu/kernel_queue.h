@@ -14,6 +14,7 @@
 // much to do it is asked to leave, because launches that queue up copy more in the same time.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -38,6 +39,31 @@ struct CudaContext {
 
   // False, with `failure` set and logged, unless `result` is success.
   bool good(CUresult result, const char* what);
+};
+
+// Of a launch: blocks of kLaunchThreads, so many of which are a cluster.
+struct LaunchShape {
+  LaunchShape(std::uint32_t blocks, std::uint32_t cluster, CUstream stream = nullptr) {
+    attribute.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+    attribute.value.clusterDim = {cluster, 1, 1};
+    config.gridDimX = blocks;
+    config.gridDimY = config.gridDimZ = 1;
+    config.blockDimX = kLaunchThreads;
+    config.blockDimY = config.blockDimZ = 1;
+    config.hStream = stream;
+    config.attrs = &attribute;
+    config.numAttrs = cluster > 1 ? 1 : 0;
+  }
+  LaunchShape(const LaunchShape&) = delete;
+  LaunchShape& operator=(const LaunchShape&) = delete;
+  // A launch that lingers is one cluster.
+  [[nodiscard]] static LaunchShape lingering(std::uint32_t sms, CUstream stream = nullptr) {
+    const std::uint32_t blocks = std::min(sms, kMostLingering);
+    return {blocks, blocks, stream};
+  }
+
+  CUlaunchAttribute attribute{};
+  CUlaunchConfig config{};
 };
 
 enum class Lists {
@@ -80,8 +106,10 @@ class KernelQueue {
                                      static_cast<std::uint32_t>(number)) >= 0;
   }
   [[nodiscard]] std::uint64_t last() const { return numbers_; }
-  // Notices a stream that has stopped for good.
+  // Notices a stream that has stopped for good, and launches that wait.
   void check();
+  // Launches were seen to wait for an SM, not long ago.
+  [[nodiscard]] bool crowded() const { return cuda_.clock.now() < crowded_until_; }
   // Until all is done.
   void wait();
 
@@ -100,7 +128,7 @@ class KernelQueue {
   static constexpr Nanoseconds kShortWait = from_us(100);
   // Since a launch was seen to wait.
   static constexpr Nanoseconds kCrowded = from_ms(10);
-  // Units to be done, from which on launches are faster than one that lingers. docs/gpu.md has the
+  // With more units to be done launches are faster than one that lingers. docs/gpu.md has the
   // figures.
   static constexpr std::uint32_t kMuch = 256;
   static constexpr std::uint32_t kPosted = 8;  // In the flags, on a cache line of the host's.
@@ -119,7 +147,7 @@ class KernelQueue {
   void launch_open();
   void launch_lingering();
   void launch_closed(std::uint32_t first, std::uint64_t progress, bool is_known);
-  void launch(CUfunction kernel, std::uint32_t blocks, std::uint32_t cluster);
+  void launch(CUfunction kernel, const LaunchShape& shape);
 
   const std::uint32_t sms_;
   const Lists lists_;

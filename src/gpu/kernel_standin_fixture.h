@@ -43,7 +43,8 @@ class KernelStandIn {
     if (arguments_.is_known == 0) {
       first = state.done;
       count = units_of(progress) - first;
-      if (static_cast<std::int32_t>(count) < 0) {
+      const auto left = static_cast<std::int32_t>(count);
+      if (left < 0 || (left == 0 && is_later(state.end, progress))) {
         count = 0;
         progress = state.end;
       }

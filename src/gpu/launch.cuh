@@ -58,9 +58,10 @@ __device__ LaunchList list_of(const Arguments& arguments) {
     progress = end;
   }
   const std::uint32_t first = arguments.state->done;
+  const std::uint64_t end = arguments.state->end;
   const auto left = static_cast<std::int32_t>(units_of(progress) - first);
-  // An open list before a closed one has gone beyond its end.
-  if (left < 0) return {arguments.state->end, first, 0};
+  // An open list before a closed one has gone beyond its end, or beyond its last piece of work.
+  if (left < 0 || (left == 0 && is_later(end, progress))) return {end, first, 0};
   return {progress, first, static_cast<std::uint32_t>(left)};
 }
 

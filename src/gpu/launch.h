@@ -10,7 +10,7 @@ inline constexpr std::uint32_t kLanes = 32;           // Of a warp; a warp works
 inline constexpr std::uint32_t kLaunchThreads = 512;  // Of a block; at most a block runs on an SM.
 // Of a launch that lingers: what waits for all that the GPU does waits no longer for it.
 inline constexpr std::uint64_t kLongestStayNs = 1'000'000;
-inline constexpr std::uint32_t kMostLingering = 8;  // Blocks: of a cluster on every GPU.
+inline constexpr std::uint32_t kMostLingering = 8;  // Blocks: of a cluster, on GPUs that are whole.
 // Of all arguments of a launch: what every driver takes.
 inline constexpr std::uint32_t kMostArgumentBytes = 4096;
 
@@ -26,6 +26,11 @@ constexpr std::uint32_t units_of(std::uint64_t progress) {
   return static_cast<std::uint32_t>(progress);
 }
 
+// Of two pieces of work, or none, that have all units of the list.
+constexpr bool is_later(std::uint64_t progress, std::uint64_t than) {
+  return static_cast<std::int32_t>(number_of(progress) - number_of(than)) > 0;
+}
+
 // In device memory, all of it 0 before the first launch and, but for `end` and `done`, between
 // launches. A kernel may have more.
 struct LaunchState {
@@ -37,9 +42,9 @@ struct LaunchState {
   std::uint32_t done;      // Units of all launches before, modulo 2^32.
 };
 
-// What launches tell, in this order: the number of the last that has begun; that of the last whose
-// list was open, before it looks for the last time at what is posted; the progress, once everything
-// is visible; the number of the last that has finished.
+// What launches tell: the number of the last that has begun; that of the last whose list was open,
+// before it looks for the last time at what is posted; the progress, once everything is visible,
+// several times if it lingers; after that the number of the last that has finished.
 inline constexpr std::uint32_t kBegun = 0;
 inline constexpr std::uint32_t kListClosed = 1;
 inline constexpr std::uint32_t kProgress = 2;

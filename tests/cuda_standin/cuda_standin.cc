@@ -14,6 +14,7 @@
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <future>
 #include <iterator>
 #include <limits>
 #include <map>
@@ -55,9 +56,11 @@ class Stream {
     const std::lock_guard lock(mutex_);
     return jobs_.empty();
   }
+  // Until all is done that was there.
   void synchronize() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return jobs_.empty(); });
+    auto reached = std::make_shared<std::promise<void>>();
+    add([reached] { reached->set_value(); });
+    reached->get_future().wait();
   }
 
  private:
@@ -240,10 +243,7 @@ SLUICE_STANDIN cuDeviceGetName(char* name, int bytes, CUdevice) {
   return CUDA_SUCCESS;
 }
 SLUICE_STANDIN cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice) {
-  *value = attribute == CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS ||
-                   attribute == CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH
-               ? 1
-               : 0;
+  *value = attribute == CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS ? 1 : 0;
   return CUDA_SUCCESS;
 }
 SLUICE_STANDIN cuDeviceGetPCIBusId(char* text, int bytes, CUdevice device) {
@@ -301,6 +301,11 @@ SLUICE_STANDIN cuLaunchKernelEx(const CUlaunchConfig* shape, CUfunction function
   auto arguments = std::make_shared<std::vector<std::byte>>(kernel.argument_bytes);
   std::memcpy(arguments->data(), parameters[0], kernel.argument_bytes);
   return driver().start(shape->hStream, [&kernel, arguments] { kernel.launch(arguments->data()); });
+}
+
+SLUICE_STANDIN cuOccupancyMaxActiveClusters(int* clusters, CUfunction, const CUlaunchConfig*) {
+  *clusters = 2;
+  return CUDA_SUCCESS;
 }
 
 SLUICE_STANDIN cuStreamCreateWithPriority(CUstream* stream, unsigned, int) {
