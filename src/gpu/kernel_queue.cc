@@ -99,10 +99,8 @@ void KernelQueue<Arguments>::post() {
   if (cuda_.linger > 0 && !may_linger) tell(kPosted + kLeave, open_launch_);
   tell(kPosted + kEnd, progress);
   if (flag(kListClosed, std::memory_order_seq_cst) < open_launch_) return;
-  if (may_linger) {
-    launch_lingering();
-  } else if (crowded && finished < launches_) {
-    launch_open();
+  if (may_linger || (crowded && finished < launches_)) {
+    launch_open(may_linger);
   } else {
     launch_closed(first, progress, is_known);
   }
@@ -121,29 +119,24 @@ bool KernelQueue<Arguments>::is_crowded(std::uint64_t finished) {
 }
 
 template <typename Arguments>
-void KernelQueue<Arguments>::launch_open() {
+void KernelQueue<Arguments>::launch_open(bool lingers) {
   arguments_.posted = &flags_[kPosted];
+  arguments_.linger_ns = lingers ? static_cast<std::uint64_t>(cuda_.linger) : 0;
   arguments_.is_known = 0;
   arguments_.units = units_;
   open_launch_ = launches_ + 1;
-  launch(kernel_, {sms_, 1, stream_});
-}
-
-template <typename Arguments>
-void KernelQueue<Arguments>::launch_lingering() {
-  arguments_.posted = &flags_[kPosted];
-  arguments_.is_known = 0;
-  arguments_.units = units_;
-  arguments_.linger_ns = static_cast<std::uint64_t>(cuda_.linger);
-  open_launch_ = launches_ + 1;
-  launch(lingering_, LaunchShape::lingering(sms_, stream_));
-  arguments_.linger_ns = 0;
+  if (lingers) {
+    launch(lingering_, LaunchShape::lingering(sms_, stream_));
+  } else {
+    launch(kernel_, {sms_, 1, stream_});
+  }
 }
 
 template <typename Arguments>
 void KernelQueue<Arguments>::launch_closed(std::uint32_t first, std::uint64_t progress,
                                            bool is_known) {
   arguments_.posted = nullptr;
+  arguments_.linger_ns = 0;
   arguments_.progress = progress;
   arguments_.is_known = is_known ? 1 : 0;
   arguments_.first = first;

@@ -34,7 +34,7 @@ struct CudaContext {
   CUfunction copy_pieces_lingering = nullptr;
   CUfunction checksum_pieces = nullptr;
   bool writes_flags = false;  // Streams can write a flag without a kernel.
-  Nanoseconds linger = 0;     // How long launches stay; 0, too, if the device has no clusters.
+  Nanoseconds linger = 0;     // How long launches stay; 0, too, if the device does not let them.
   Status failure{};           // Of the first call that failed: the context is then lost.
 
   // False, with `failure` set and logged, unless `result` is success.
@@ -144,8 +144,7 @@ class KernelQueue {
   [[nodiscard]] bool is_crowded(std::uint64_t finished);
   void make_room();
   void post();
-  void launch_open();
-  void launch_lingering();
+  void launch_open(bool lingers);
   void launch_closed(std::uint32_t first, std::uint64_t progress, bool is_known);
   void launch(CUfunction kernel, const LaunchShape& shape);
 
