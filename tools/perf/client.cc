@@ -217,21 +217,22 @@ Result<Client::PhaseOutcome> Client::measure_phase(Phase phase, std::uint64_t si
   std::uint64_t warm_messages = 0;
   double rate_took = 0;  // Of the last warm-up run.
 
-  if (phase == Phase::kBandwidth) {
-    next.count = std::clamp(
-        std::min(kFirstBytes / std::max<std::uint64_t>(size, 1), kFirstBlocks / blocks_.count),
-        std::uint64_t{1}, std::uint64_t{plan.depth});
-  }
+  // Small messages take turns on the channels, whose memory is made when they carry the first.
+  const std::uint64_t most = phase == Phase::kBandwidth ? plan.depth : 2 * channels_;
+  next.count = std::clamp(
+      std::min(kFirstBytes / std::max<std::uint64_t>(size, 1), kFirstBlocks / blocks_.count),
+      std::uint64_t{1}, most);
   next.checked = checked_in_first(plan.verify, next.count);
   bool warm = false;
-  while (!warm) {
+  for (bool first = true; !warm; first = false) {
     next.seed = seed_++;
     const Result<RunOutcome> result = run(next, false);
     if (!result.ok()) return result.status();
     outcome.checked += result->checked;
     warm_messages += next.count;
-    // Checking takes longer than moving: only a run like the measured one tells the rate.
-    if (next.checked == checked_in_later(plan.verify, next.count)) {
+    // Checking takes longer than moving, and so does what is done once: only a run like the
+    // measured one tells the rate.
+    if (!first && next.checked == checked_in_later(plan.verify, next.count)) {
       warm_seconds += result->seconds;
       rate_took = result->seconds / static_cast<double>(next.count);
     }
