@@ -9,6 +9,7 @@
 #include "bench/bench_gpu.h"
 #include "src/base/dl.h"
 #include "src/gpu/fatbins.h"
+#include "src/gpu/kernel_queue.h"
 
 namespace sluice::bench {
 namespace {
@@ -212,13 +213,8 @@ double Bench::rate_of(CudaGpuOptions options, std::uint64_t bytes, std::size_t p
 
 bool Bench::launch_copy_pieces(CopyArguments& arguments, std::uint32_t blocks) {
   void* parameters[] = {&arguments};
-  CUlaunchConfig shape{};
-  shape.gridDimX = blocks;
-  shape.gridDimY = shape.gridDimZ = 1;
-  shape.blockDimX = kLaunchThreads;
-  shape.blockDimY = shape.blockDimZ = 1;
-  shape.hStream = stream_;
-  return must(driver_.cuLaunchKernelEx(&shape, copy_pieces_, parameters, nullptr),
+  const LaunchShape shape(blocks, 1, stream_);
+  return must(driver_.cuLaunchKernelEx(&shape.config, copy_pieces_, parameters, nullptr),
               "launching copy_pieces");
 }
 
