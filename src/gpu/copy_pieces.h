@@ -18,8 +18,21 @@ class alignas(16) CopyUnit {
  public:
   CopyUnit() = default;
   CopyUnit(const void* from, void* to, std::uint64_t length)
-      : from_(reinterpret_cast<std::uint64_t>(from) | (length & kLengthMask) << kAddressBits),
-        to_(reinterpret_cast<std::uint64_t>(to) | (length >> kLengthBits) << kAddressBits) {}
+      : CopyUnit(reinterpret_cast<std::uint64_t>(from), reinterpret_cast<std::uint64_t>(to),
+                 length) {}
+  constexpr CopyUnit(std::uint64_t from, std::uint64_t to, std::uint64_t length)
+      : from_(from | (length & kLengthMask) << kAddressBits),
+        to_(to | (length >> kLengthBits) << kAddressBits) {}
+
+  // How many a run has, and one of them.
+  static constexpr std::uint32_t count_of(const UnitRun& run) {
+    return static_cast<std::uint32_t>((run.length + kLargestUnit - 1) / kLargestUnit);
+  }
+  static constexpr CopyUnit of(const UnitRun& run, std::uint32_t i) {
+    const std::uint64_t at = i * kLargestUnit;
+    const std::uint64_t left = run.length - at;
+    return {run.from + at, run.to + at, left < kLargestUnit ? left : kLargestUnit};
+  }
 
   [[nodiscard]] constexpr std::uint64_t from() const { return from_ & kAddressMask; }
   [[nodiscard]] constexpr std::uint64_t to() const { return to_ & kAddressMask; }

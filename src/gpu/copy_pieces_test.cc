@@ -20,18 +20,21 @@ constexpr std::uint32_t kBlocks = 2;
 constexpr std::uint32_t kThreads = 64;
 constexpr std::uint32_t kRing = 16;  // Units.
 
-// Memory of exactly one unit, so that whatever else is touched is noticed.
+// Memory of exactly one unit or run, so that whatever else is touched is noticed.
 struct Copied {
   Copied(std::size_t bytes, std::size_t from_shift, std::size_t to_shift, std::mt19937_64& random)
       : length(bytes),
         from(std::make_unique<unsigned char[]>(from_shift + length)),
         to(std::make_unique<unsigned char[]>(to_shift + length)),
-        unit(from.get() + from_shift, to.get() + to_shift, length) {
+        unit(from.get() + from_shift, to.get() + to_shift, std::min<std::size_t>(length, 4096)) {
     std::generate_n(from.get(), from_shift + length, random);
   }
   [[nodiscard]] bool is_done() const {
     const auto* const a = reinterpret_cast<const unsigned char*>(unit.from());
     return std::equal(a, a + length, reinterpret_cast<const unsigned char*>(unit.to()));
+  }
+  [[nodiscard]] UnitRun run() const {
+    return {unit.from(), unit.to(), static_cast<std::uint32_t>(length)};
   }
 
   std::size_t length;
@@ -92,7 +95,7 @@ class CopyPieces : public testing::Test {
   CopyArguments arguments_{};
   LaunchState state_{};
   std::uint64_t flags_[4] = {};
-  std::uint64_t posted_[2] = {};
+  alignas(16) std::uint64_t posted_[kPostedWords] = {};
   CopyUnit ring_[kRing];
   std::mt19937_64 random_{1};
   std::vector<std::unique_ptr<Copied>> copied_;
@@ -187,6 +190,20 @@ class CopyPiecesLingering : public CopyPieces {
         [=, this] { emulate_launch(copy_pieces_lingering, blocks, threads, arguments_); });
   }
   void post(std::uint64_t progress) { std::atomic_ref(posted_[kEnd]).store(progress); }
+  void put_words(const UnitRun& run, std::uint64_t progress) {
+    std::uint64_t words[kRunWords];
+    put_run(run, progress, words);
+    for (std::uint32_t i = 0; i < kRunWords; ++i) {
+      std::atomic_ref(posted_[kRun + i]).store(words[i], std::memory_order_relaxed);
+    }
+  }
+  // So that the launch cannot have read the words before they were put.
+  void post(const UnitRun& run, std::uint64_t progress) {
+    put_words(run, progress);
+    const std::uint64_t now = emulated_twos;
+    while (emulated_twos < now + kRunWords) std::this_thread::yield();
+    post(progress);
+  }
   [[nodiscard]] std::uint64_t flag(std::uint32_t place) {
     return std::atomic_ref(flags_[place]).load();
   }
@@ -295,6 +312,65 @@ TEST_F(CopyPiecesLingering, NothingIsPostedInVain) {
     expect_left();
     ASSERT_GE(number_of(state_.end), promised) << round;
   }
+}
+
+TEST_F(CopyPiecesLingering, ARunNeedsNoList) {
+  for (CopyUnit& unit : ring_) unit = CopyUnit(nullptr, nullptr, 100);  // Whoever copies it dies.
+  arguments_.units = ring_;
+  state_.done = ~0u - 1;
+  post(progress_of(1, ~0u - 1));
+  start();
+  wait_for(kProgress, progress_of(1, ~0u - 1));
+  std::uint32_t units = ~0u - 1;
+  std::uint32_t number = 1;
+  for (const std::uint32_t length : {1u, 4095u, 4096u, 4097u, 3 * 4096u, 40'001u}) {
+    Copied& copied = make(length, length % 16, 5);
+    units += (length + 4095) / 4096;
+    const std::uint64_t progress = progress_of(++number, units);
+    post(copied.run(), progress);
+    wait_for(kProgress, progress);
+    expect_all_done();
+  }
+  expect_left();
+}
+
+// Words of a run may be of another post than the end that is read with them, and a run need not be
+// all that has come.
+TEST_F(CopyPiecesLingering, ARunThatDoesNotEndTheListWithWhatHasComeIsNotTaken) {
+  Copied& wrong = make(2 * 4096, 0, 0);
+  const UnitRun run = wrong.run();
+  put(0, 9);
+  start();
+  std::uint32_t units = 0;
+  std::uint32_t number = 0;
+  const auto post_beside = [&](std::uint32_t count) {
+    units += count;
+    post(progress_of(number, units));
+    wait_for(kProgress, progress_of(number, units));
+  };
+  put_words(run, progress_of(1, 2));
+  number = 2;  // Another piece of work, as long, that ends elsewhere.
+  post_beside(2);
+  put_words(run, progress_of(2, 4));
+  number = 3;
+  post_beside(2);  // That ends where it does.
+  put_words(run, progress_of(4, 5));
+  number = 4;
+  post_beside(2);  // Of the same number.
+  put_words(run, progress_of(5, 9));
+  number = 5;
+  post_beside(3);  // One more before it.
+  for (std::uint32_t old = 0; old < kRunWords; ++old) {
+    put_words(run, progress_of(number + 1, units + 2));
+    posted_[kRun + old] = progress_of(number, units_of(posted_[kRun + old]));
+    ++number;
+    put(units, 2);
+    post_beside(2);
+  }
+  EXPECT_FALSE(wrong.is_done());
+  copied_.erase(copied_.begin());
+  expect_all_done();
+  expect_left();
 }
 
 // More units than are fetched at a time.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "src/gpu/cuda_gpu.h"
 #include "src/gpu/kernel_queue.h"
@@ -20,6 +21,11 @@ class CopyQueue : public KernelQueue<CopyArguments> {
   bool open() { return KernelQueue::open(cuda_.copy_pieces, cuda_.copy_pieces_lingering); }
   // Adds to the work that finish() ends.
   void copy_by_kernel(const std::byte* from, std::byte* to, std::uint64_t length) {
+    last_ = {};
+    if (length <= kLongestRun) {
+      last_ = {reinterpret_cast<std::uint64_t>(from), reinterpret_cast<std::uint64_t>(to),
+               static_cast<std::uint32_t>(length)};
+    }
     while (length > 0) {
       const std::uint64_t part = std::min(length, kLargestUnit);
       add_unit({from, to, part});
@@ -28,6 +34,8 @@ class CopyQueue : public KernelQueue<CopyArguments> {
       length -= part;
     }
   }
+  // Hands over what was added. Returns its number: 1, 2, 3, ...
+  std::uint64_t finish() { return KernelQueue::finish(std::exchange(last_, {})); }
   // Starts, as a part of the work that finish_copies() ends.
   void copy_by_engine(const std::byte* from, std::byte* to, std::uint64_t length) {
     const CUresult result = cuda_.driver.cuMemcpyAsync(
@@ -36,6 +44,9 @@ class CopyQueue : public KernelQueue<CopyArguments> {
   }
   // Returns its number: 1, 2, 3, ...
   std::uint64_t finish_copies() { return finish_stream(); }
+
+ private:
+  UnitRun last_{};  // Piece by the kernel, of the work that is being added.
 };
 
 }  // namespace sluice

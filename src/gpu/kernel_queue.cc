@@ -75,10 +75,21 @@ void KernelQueue<Arguments>::flush() {
 }
 
 template <typename Arguments>
-std::uint64_t KernelQueue<Arguments>::finish() {
+std::uint64_t KernelQueue<Arguments>::finish(const UnitRun& run) {
   ++numbers_;
+  if (cuda_.linger > 0 && run.length > 0) post_run(run, progress_of(numbers_, added_));
   post();
   return numbers_;
+}
+
+// Before the end of the list, which is how a launch comes to look for it.
+template <typename Arguments>
+void KernelQueue<Arguments>::post_run(const UnitRun& run, std::uint64_t progress) {
+  std::uint64_t words[kRunWords];
+  put_run(run, progress, words);
+  for (std::uint32_t i = 0; i < kRunWords; ++i) {
+    std::atomic_ref(flags_[kPosted + kRun + i]).store(words[i], std::memory_order_relaxed);
+  }
 }
 
 // An open launch says that its list is closed before it looks for the last time at what is posted.

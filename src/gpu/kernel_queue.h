@@ -97,9 +97,9 @@ class KernelQueue {
   }
   // Hands over what was added, before the work is at its end.
   void flush();
-  // Hands over what was added since the last finish(): a unit or more. Returns its number: 1, 2,
-  // 3, ...
-  std::uint64_t finish();
+  // Hands over what was added since the last finish(): a unit or more, the last of which are `run`.
+  // Returns its number: 1, 2, 3, ...
+  std::uint64_t finish(const UnitRun& run = {});
 
   [[nodiscard]] bool done(std::uint64_t number) const {
     return static_cast<std::int32_t>(number_of(flag(kProgress)) -
@@ -132,7 +132,7 @@ class KernelQueue {
   // figures.
   static constexpr std::uint32_t kMuch = 256;
   static constexpr std::uint32_t kPosted = 8;  // In the flags, on a cache line of the host's.
-  static constexpr std::size_t kFlags = 16;
+  static constexpr std::size_t kFlags = kPosted + kPostedWords;
 
   [[nodiscard]] std::uint64_t flag(std::uint32_t place,
                                    std::memory_order order = std::memory_order_acquire) const {
@@ -143,6 +143,7 @@ class KernelQueue {
   }
   [[nodiscard]] bool is_crowded(std::uint64_t finished);
   void make_room();
+  void post_run(const UnitRun& run, std::uint64_t progress);
   void post();
   void launch_open(bool lingers);
   void launch_closed(std::uint32_t first, std::uint64_t progress, bool is_known);

@@ -24,8 +24,18 @@ class KernelStandIn {
   template <typename Stays, typename Work>
   void linger(Stays stays, Work work) {
     while (stays() && posted(kLeave) < arguments_.launch) {
+      std::uint64_t words[kRunWords];
+      for (std::uint32_t i = 0; i < kRunWords; ++i) words[i] = posted(kRun + i);
       const std::uint64_t progress = posted(kEnd);
-      work_through(arguments_.state->done, units_of(progress) - arguments_.state->done, work);
+      const UnitRun run = run_of(words, progress);
+      const std::uint32_t first = arguments_.state->done;
+      const std::uint32_t count = units_of(progress) - first;
+      if (Unit::count_of(run) == count) {
+        for (std::uint32_t i = 0; i < count; ++i) work(Unit::of(run, i));
+        arguments_.state->done = first + count;
+      } else {
+        work_through(first, count, work);
+      }
       tell(kProgress, progress);
     }
   }

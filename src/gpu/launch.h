@@ -51,9 +51,45 @@ inline constexpr std::uint32_t kProgress = 2;
 inline constexpr std::uint32_t kFinished = 3;
 
 // What the host tells launches with open lists, in this order: where the list ends, as a progress;
-// the number of the last launch that shall not stay any longer.
+// the number of the last launch that shall not stay any longer; and, for those that linger, the
+// last run.
 inline constexpr std::uint32_t kEnd = 0;
 inline constexpr std::uint32_t kLeave = 1;
+inline constexpr std::uint32_t kRun = 2;
+inline constexpr std::uint32_t kRunWords = 6;
+inline constexpr std::uint32_t kPostedWords = kRun + kRunWords;  // A cache line of the host's.
+
+// The last units of a piece of work that lie one behind the other, at both ends. It is posted beside
+// the end of the list: if those are all that is to be done, the list needs not be fetched.
+struct UnitRun {
+  std::uint64_t from;
+  std::uint64_t to;
+  std::uint32_t length;  // Bytes; 0: there is none.
+};
+inline constexpr std::uint32_t kLongestRun = 1 << 20;  // With more to do launches do not linger.
+
+// The words of a run that ends at `progress`. All are read at the same time as kEnd, and any of
+// them may be older, or newer: so each has the number of its piece of work in its high half, and
+// one the number of units.
+constexpr void put_run(const UnitRun& run, std::uint64_t progress,
+                       std::uint64_t (&words)[kRunWords]) {
+  const std::uint64_t values[kRunWords] = {run.from,     run.from >> 32, run.to,
+                                           run.to >> 32, run.length,     progress};
+  for (std::uint32_t i = 0; i < kRunWords; ++i) {
+    words[i] = progress_of(number_of(progress), static_cast<std::uint32_t>(values[i]));
+  }
+}
+
+// None if a word is of another post than the one that ends at `progress`.
+constexpr UnitRun run_of(const std::uint64_t (&words)[kRunWords], std::uint64_t progress) {
+  bool is_whole = words[kRunWords - 1] == progress;
+  for (const std::uint64_t word : words) {
+    is_whole = is_whole && number_of(word) == number_of(progress);
+  }
+  if (!is_whole) return {};
+  return {std::uint64_t{units_of(words[1])} << 32 | units_of(words[0]),
+          std::uint64_t{units_of(words[3])} << 32 | units_of(words[2]), units_of(words[4])};
+}
 
 template <typename UnitType, typename StateType>
 struct LaunchArguments {

@@ -1,7 +1,7 @@
 // A launch that lingers: it works through what is posted, and stays for more. What comes then is
 // copied without a launch, which takes longer than a copy. Its blocks are one cluster, because that
 // is how they tell each other most quickly: the first block looks what is posted, and fetches the
-// list for all.
+// list for all, unless the post says itself what is to be copied.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,12 @@ __device__ inline std::uint64_t load_acquire(const volatile std::uint64_t* at) {
   return value;
 }
 
+// Two words, aligned to both, each of which may be older than the other.
+__device__ inline void load_two(const volatile std::uint64_t* at, std::uint64_t& first,
+                                std::uint64_t& second) {
+  asm volatile("ld.relaxed.sys.v2.u64 {%0, %1}, [%2];" : "=l"(first), "=l"(second) : "l"(at));
+}
+
 // For all threads of the cluster: what each wrote before, all read after.
 __device__ inline void sync_cluster() {
   asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
@@ -41,9 +47,10 @@ __device__ const T& of_first_block(const T& shared) {
 struct LingerRound {
   std::uint64_t progress;  // At its end.
   std::uint64_t is_last;
+  UnitRun run;  // The last that has come, or none.
 };
 
-// For one thread: what is posted beyond `told`, or at the last. Both words are on their way at the
+// For one thread: what is posted beyond `told`, or at the last. All words are on their way at the
 // same time, and no clock is read between a post and its return.
 template <typename Arguments>
 __device__ LingerRound next_round(const Arguments& arguments, std::uint64_t told,
@@ -53,31 +60,33 @@ __device__ LingerRound next_round(const Arguments& arguments, std::uint64_t told
   const std::uint64_t until = patient_until < leave_at ? patient_until : leave_at;
   if (now < until) {
     do {
+      std::uint64_t run[kRunWords];
+#pragma unroll
+      for (std::uint32_t i = 0; i < kRunWords; i += 2) {
+        load_two(&arguments.posted[kRun + i], run[i], run[i + 1]);
+      }
       const std::uint64_t leaving = arguments.posted[kLeave];
       const std::uint64_t posted = load_acquire(&arguments.posted[kEnd]);
       if (leaving >= arguments.launch) break;
-      if (posted != told) return {posted, 0};
+      if (posted != told) return {posted, 0, run_of(run, posted)};
     } while (now_ns() < until);
   }
-  return {close_list(arguments), 1};
+  return {close_list(arguments), 1, {}};
 }
 
 inline constexpr std::uint32_t kFetched = 1024;  // Units that the first block has for all.
 
-// Calls work(unit, lane) for this warp's units of `count`, with all of its lanes. `fetched` lies in
-// another block, where a word is read once for each lane that wants it.
-template <typename Arguments, typename Work>
-__device__ void do_round(const Arguments& arguments, const typename Arguments::Unit* fetched,
-                         std::uint32_t first, std::uint32_t count, Work work) {
+// Calls work(unit, lane) for this warp's units of `count`, with all of its lanes. unit_at(i) is
+// called once for each.
+template <typename Unit, typename UnitAt, typename Work>
+__device__ void do_round(std::uint32_t count, UnitAt unit_at, Work work) {
   const std::uint32_t lane = threadIdx.x % kLanes;
   const std::uint32_t warps = gridDim.x * (blockDim.x / kLanes);
   const std::uint32_t warp = blockIdx.x + gridDim.x * (threadIdx.x / kLanes);
   for (std::uint32_t base = warp; base < count; base += warps * kLanes) {
-    typename Arguments::Unit mine = {};
+    Unit mine = {};
     const std::uint32_t i = base + warps * lane;
-    if (i < count) {
-      mine = i < kFetched ? fetched[i] : arguments.units[(first + i) & arguments.mask];
-    }
+    if (i < count) mine = unit_at(i);
     for (std::uint32_t k = 0; k < kLanes && base + warps * k < count; ++k) {
       work(from_lane(mine, k), lane);
     }
@@ -87,7 +96,8 @@ __device__ void do_round(const Arguments& arguments, const typename Arguments::U
 // Calls work(unit, lane) for every unit, with all lanes of a warp. For all threads of the cluster.
 template <typename Arguments, typename Work>
 __device__ void linger(const Arguments& arguments, Work work) {
-  __shared__ typename Arguments::Unit fetched[kFetched];
+  using Unit = typename Arguments::Unit;
+  __shared__ Unit fetched[kFetched];
   __shared__ LingerRound round;
   const bool leads = blockIdx.x == 0 && threadIdx.x == 0;
   const std::uint64_t leave_at = now_ns() + kLongestStayNs;
@@ -97,8 +107,9 @@ __device__ void linger(const Arguments& arguments, Work work) {
     if (blockIdx.x == 0) {
       if (threadIdx.x == 0) round = next_round(arguments, now.progress, leave_at);
       __syncthreads();
-      for (std::uint32_t i = threadIdx.x; i < units_of(round.progress) - done && i < kFetched;
-           i += blockDim.x) {
+      const std::uint32_t come = units_of(round.progress) - done;
+      const std::uint32_t listed = Unit::count_of(round.run) == come ? 0 : come;
+      for (std::uint32_t i = threadIdx.x; i < listed && i < kFetched; i += blockDim.x) {
         fetched[i] = arguments.units[(done + i) & arguments.mask];
       }
     }
@@ -107,7 +118,16 @@ __device__ void linger(const Arguments& arguments, Work work) {
     if (threadIdx.x % kLanes == 0) mine = of_first_block(round);
     now = from_lane(mine, 0);
     const std::uint32_t count = units_of(now.progress) - done;
-    do_round(arguments, of_first_block(fetched), done, count, work);
+    if (Unit::count_of(now.run) == count) {
+      do_round<Unit>(
+          count, [&](std::uint32_t i) { return Unit::of(now.run, i); }, work);
+    } else {
+      const Unit* const units = of_first_block(fetched);  // A word is read once for each lane.
+      const auto unit_at = [&](std::uint32_t i) {
+        return i < kFetched ? units[i] : arguments.units[(done + i) & arguments.mask];
+      };
+      do_round<Unit>(count, unit_at, work);
+    }
     done += count;
     sync_cluster();
     if (!leads) continue;
