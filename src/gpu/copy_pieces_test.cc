@@ -200,8 +200,8 @@ class CopyPiecesLingering : public CopyPieces {
   // So that the launch cannot have read the words before they were put.
   void post(const UnitRun& run, std::uint64_t progress) {
     put_words(run, progress);
-    const std::uint64_t now = emulated_twos;
-    while (emulated_twos < now + kRunWords) std::this_thread::yield();
+    const std::uint64_t now = emulated_acquires;
+    while (emulated_acquires < now + 2 * kLanes) std::this_thread::yield();
     post(progress);
   }
   [[nodiscard]] std::uint64_t flag(std::uint32_t place) {

@@ -43,17 +43,18 @@ inline thread_local std::barrier<>* emulated_block = nullptr;
 inline thread_local std::barrier<>* emulated_cluster = nullptr;  // All of a launch.
 
 inline void __syncthreads() { emulated_block->arrive_and_wait(); }
+inline std::atomic<std::uint64_t> emulated_acquires{0};  // Loads so far.
 inline std::uint64_t load_acquire(const volatile std::uint64_t* at) {
-  return std::atomic_ref(*const_cast<std::uint64_t*>(at)).load(std::memory_order_acquire);
-}
-inline std::atomic<std::uint64_t> emulated_twos{0};  // How often load_two() was called.
-inline void load_two(const volatile std::uint64_t* at, std::uint64_t& first,
-                     std::uint64_t& second) {
-  first = std::atomic_ref(const_cast<std::uint64_t&>(at[0])).load(std::memory_order_relaxed);
-  second = std::atomic_ref(const_cast<std::uint64_t&>(at[1])).load(std::memory_order_relaxed);
-  ++emulated_twos;
+  const std::uint64_t value =
+      std::atomic_ref(*const_cast<std::uint64_t*>(at)).load(std::memory_order_acquire);
+  ++emulated_acquires;
+  return value;
 }
 inline void sync_cluster() { emulated_cluster->arrive_and_wait(); }
+template <typename T>
+void put_in_block(T& shared, const T& value, std::uint32_t block) {
+  if (block == 0) shared = value;
+}
 template <typename T>
 const T& of_first_block(const T& shared) {
   return shared;

@@ -24,15 +24,17 @@ __device__ inline std::uint64_t load_acquire(const volatile std::uint64_t* at) {
   return value;
 }
 
-// Two words, aligned to both, each of which may be older than the other.
-__device__ inline void load_two(const volatile std::uint64_t* at, std::uint64_t& first,
-                                std::uint64_t& second) {
-  asm volatile("ld.relaxed.sys.v2.u64 {%0, %1}, [%2];" : "=l"(first), "=l"(second) : "l"(at));
-}
-
 // For all threads of the cluster: what each wrote before, all read after.
 __device__ inline void sync_cluster() {
   asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+
+// Writes a shared variable of a block of the cluster, which has it after the next sync_cluster().
+template <typename T>
+__device__ void put_in_block(T& shared, const T& value, std::uint32_t block) {
+  std::uint64_t address;
+  asm("mapa.u64 %0, %1, %2;" : "=l"(address) : "l"(&shared), "r"(block));
+  *reinterpret_cast<T*>(address) = value;
 }
 
 // A shared variable, that of the first block. Until that block has passed the last sync_cluster().
@@ -50,28 +52,31 @@ struct LingerRound {
   UnitRun run;  // The last that has come, or none.
 };
 
-// For one thread: what is posted beyond `told`, or at the last. All words are on their way at the
-// same time, and no clock is read between a post and its return.
+inline constexpr std::uint32_t kPollsToAClock = 8;  // Reading the time takes long.
+
+// For a warp: what is posted beyond `told`, or at the last; the same for all lanes. A lane reads a
+// word, so that one access over PCIe reads all: with more of them each takes longer.
 template <typename Arguments>
 __device__ LingerRound next_round(const Arguments& arguments, std::uint64_t told,
                                   std::uint64_t leave_at) {
-  const std::uint64_t now = now_ns();
+  const std::uint32_t lane = threadIdx.x % kLanes;
+  const std::uint64_t now = from_lane(now_ns(), 0);
   const std::uint64_t patient_until = now + arguments.linger_ns;
   const std::uint64_t until = patient_until < leave_at ? patient_until : leave_at;
-  if (now < until) {
-    do {
-      std::uint64_t run[kRunWords];
+  for (std::uint32_t polls = 0; polls % kPollsToAClock != 0 || from_lane(now_ns(), 0) < until;
+       ++polls) {
+    const std::uint64_t word = load_acquire(&arguments.posted[lane % kPostedWords]);
+    const std::uint64_t posted = from_lane(word, kEnd);
+    if (from_lane(word, kLeave) >= arguments.launch) break;
+    if (posted == told) continue;
+    std::uint64_t run[kRunWords];
 #pragma unroll
-      for (std::uint32_t i = 0; i < kRunWords; i += 2) {
-        load_two(&arguments.posted[kRun + i], run[i], run[i + 1]);
-      }
-      const std::uint64_t leaving = arguments.posted[kLeave];
-      const std::uint64_t posted = load_acquire(&arguments.posted[kEnd]);
-      if (leaving >= arguments.launch) break;
-      if (posted != told) return {posted, 0, run_of(run, posted)};
-    } while (now_ns() < until);
+    for (std::uint32_t i = 0; i < kRunWords; ++i) run[i] = from_lane(word, kRun + i);
+    return {posted, 0, run_of(run, posted)};
   }
-  return {close_list(arguments), 1, {}};
+  std::uint64_t end = 0;
+  if (lane == 0) end = close_list(arguments);
+  return {from_lane(end, 0), 1, {}};
 }
 
 inline constexpr std::uint32_t kFetched = 1024;  // Units that the first block has for all.
@@ -102,10 +107,14 @@ __device__ void linger(const Arguments& arguments, Work work) {
   const bool leads = blockIdx.x == 0 && threadIdx.x == 0;
   const std::uint64_t leave_at = now_ns() + kLongestStayNs;
   if (leads) arguments.flags[kBegun] = arguments.launch;
+  sync_cluster();  // From here on all blocks can be written to.
   LingerRound now{};
   for (std::uint32_t done = arguments.state->done; now.is_last == 0;) {
     if (blockIdx.x == 0) {
-      if (threadIdx.x == 0) round = next_round(arguments, now.progress, leave_at);
+      if (threadIdx.x < kLanes) {
+        const LingerRound next = next_round(arguments, now.progress, leave_at);
+        if (threadIdx.x < gridDim.x) put_in_block(round, next, threadIdx.x);
+      }
       __syncthreads();
       const std::uint32_t come = units_of(round.progress) - done;
       const std::uint32_t listed = Unit::count_of(round.run) == come ? 0 : come;
@@ -114,13 +123,11 @@ __device__ void linger(const Arguments& arguments, Work work) {
       }
     }
     sync_cluster();
-    LingerRound mine{};
-    if (threadIdx.x % kLanes == 0) mine = of_first_block(round);
-    now = from_lane(mine, 0);
+    now = round;
     const std::uint32_t count = units_of(now.progress) - done;
     if (Unit::count_of(now.run) == count) {
-      do_round<Unit>(
-          count, [&](std::uint32_t i) { return Unit::of(now.run, i); }, work);
+      const auto unit_at = [&](std::uint32_t i) { return Unit::of(now.run, i); };
+      do_round<Unit>(count, unit_at, work);
     } else {
       const Unit* const units = of_first_block(fetched);  // A word is read once for each lane.
       const auto unit_at = [&](std::uint32_t i) {
