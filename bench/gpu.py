@@ -264,21 +264,16 @@ class Run:
                 self.show(name, self.summary[name])
 
     def nccl(self):
-        """NCCL's own socket transport at the settings that were its best."""
+        """Beside NCCL's own socket transport, at all of its settings."""
         if self.gpus < 2:
             self.left_out.append("nccl: needs two GPUs")
             return
-        some = {"NCCL_SOCKET_NTHREADS": "4", "NCCL_NSOCKS_PERTHREAD": "4",
-                "NCCL_NCHANNELS_PER_NET_PEER": "8", "NCCL_P2P_NET_CHUNKSIZE": str(MIB // 2)}
-        best = {"NCCL_SOCKET_NTHREADS": "8", "NCCL_NSOCKS_PERTHREAD": "8",
-                "NCCL_NCHANNELS_PER_NET_PEER": "4", "NCCL_P2P_NET_CHUNKSIZE": str(8 * MIB),
-                "NCCL_BUFFSIZE": str(64 * MIB)}
-        for name, settings in (("default", {}), ("4x4x8", some), ("8x8x4", best)):
-            text = self.call(f"nccl_{name}.txt", [sys.executable, ROOT / "bench/gpu_nccl.py"], 60,
-                             required=False, env={**os.environ, **settings})
-            if text is not None:
-                self.summary[f"nccl_socket_{name}"] = json.loads(text.strip().split("\n")[-1])
-                self.show(f"NCCL's sockets, {name}", self.summary[f"nccl_socket_{name}"])
+        text = self.call("nccl.txt", [sys.executable, ROOT / "bench/gpu_nccl_sockets.py",
+                                      self.programs, "--out", self.out / "nccl"], 200,
+                         required=False)
+        if text is not None:
+            self.summary["nccl_gbytes_per_s"] = json.loads(text.strip().split("\n")[-1])
+            self.show("beside NCCL's sockets", self.summary["nccl_gbytes_per_s"])
 
     @staticmethod
     def show(title, figures):

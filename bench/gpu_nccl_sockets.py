@@ -4,8 +4,8 @@
     python3 bench/gpu_nccl_sockets.py PROGRAMS --out DIR [--limit-s N]
 
 NCCL first tries every number of channels per peer, threads and sockets of GRID, each with messages
-of its own size and, some of them, with larger ones. Then the best of each of both kinds, what NCCL
-takes by itself, and sluice with CHANNELS take turns. DIR/nccl-sockets.json has every figure; the
+of its own size and, some of them, with larger ones. Then the best of each of both kinds, those of
+ALWAYS, and sluice with CHANNELS take turns. DIR/nccl-sockets.json has every figure; the
 last line printed is JSON: medians in GB/s. Needs two GPUs, PyTorch, and PROGRAMS of bench/gpu.py.
 """
 
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from gpu_nccl_plugin import MIB, Pair, tuned
+from gpu_nccl_plugin import KIB, MIB, Pair, tuned
 
 ROUNDS = 5
 LOT = 12  # Pairs that live at the same time.
@@ -27,7 +27,10 @@ CHANNELS = (8, 10, 12, 16)
 GRID = [(channels, threads, sockets) for channels in (1, 2, 4, 8, 16, 32)
         for threads, sockets in ((1, 1), (2, 2), (4, 4), (8, 2), (8, 8), (16, 1))
         if channels * threads * sockets <= 512 and channels * threads <= 128]
-LARGER = [(4, 8, 8, 8), (8, 8, 2, 4), (8, 4, 4, 1), (8, 8, 4, 4)]  # The last: MiB a message.
+LARGER = [(4, 8, 8, 8 * MIB), (8, 8, 2, 4 * MIB), (8, 8, 4, 4 * MIB), (8, 4, 4, MIB),
+          (8, 4, 4, 512 * KIB)]  # The last: bytes of a message.
+# What NCCL takes by itself, and its best with the 4 MiB of buffers that it has by itself.
+ALWAYS = ("default", "8ch-4x4-512K")
 
 
 def ways():
@@ -37,9 +40,9 @@ def ways():
         settings = tuned(channels, threads, sockets)
         del settings["NCCL_P2P_NET_CHUNKSIZE"], settings["NCCL_BUFFSIZE"]
         found[f"{channels}ch-{threads}x{sockets}-own"] = settings
-    for channels, threads, sockets, mib in LARGER:
-        found[f"{channels}ch-{threads}x{sockets}-{mib}M"] = tuned(
-            channels, threads, sockets, mib * MIB, 8 * mib * MIB)
+    for channels, threads, sockets, size in LARGER:
+        name = f"{channels}ch-{threads}x{sockets}-{size // KIB}K"
+        found[name] = tuned(channels, threads, sockets, size, 8 * size)
     return found
 
 
@@ -101,9 +104,10 @@ def scan(side, settings, out, until):
     ranking = sorted(names, key=side.median, reverse=True)
     for name in ranking:
         print(f"  {name:20}{side.median(name):7.1f}", flush=True)
-    own = [name for name in ranking if name.endswith("-own")][:KEPT]
-    return [*own, *[name for name in ranking if name not in own and name != "default"
-                    and not name.endswith("-own")][:KEPT], "default"]
+    ranking = [name for name in ranking if name not in ALWAYS]
+    own = [name for name in ranking if name.endswith("-own")]
+    larger = [name for name in ranking if not name.endswith("-own")]
+    return [*own[:KEPT], *larger[:KEPT], *ALWAYS]
 
 
 def main():

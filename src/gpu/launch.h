@@ -59,8 +59,8 @@ inline constexpr std::uint32_t kRun = 2;
 inline constexpr std::uint32_t kRunWords = 6;
 inline constexpr std::uint32_t kPostedWords = kRun + kRunWords;  // A cache line of the host's.
 
-// The last units of a piece of work that lie one behind the other, at both ends. It is posted beside
-// the end of the list: if those are all that is to be done, the list needs not be fetched.
+// The last units of a piece of work, which lie one behind the other at both ends. It is posted
+// beside the end of the list: if those are all that is to be done, the list needs not be fetched.
 struct UnitRun {
   std::uint64_t from;
   std::uint64_t to;
