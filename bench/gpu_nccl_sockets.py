@@ -5,7 +5,7 @@
 
 NCCL first tries every number of channels per peer, threads and sockets of GRID, each with messages
 of its own size and, some of them, with larger ones. Then the best of each of both kinds, those of
-ALWAYS, and sluice with CHANNELS take turns. DIR/nccl-sockets.json has every figure; the
+ALWAYS, and those of SLUICE take turns. DIR/nccl-sockets.json has every figure; the
 last line printed is JSON: medians in GB/s. Needs two GPUs, PyTorch, and PROGRAMS of bench/gpu.py.
 """
 
@@ -23,8 +23,11 @@ ROUNDS = 5
 LOT = 12  # Pairs that live at the same time.
 KEPT = 2  # Of each kind, for the rounds.
 SIZES = {64 * MIB: 32, 256 * MIB: 8}
-CHANNELS = (8, 10, 12, 16)
-GRID = [(channels, threads, sockets) for channels in (1, 2, 4, 8, 16, 32)
+# Channels, and chunk_bytes: with more than 8 channels larger chunks keep the copy engine busier.
+SLUICE = {"sluice-8": (8, "512KiB"), "sluice-12": (12, "512KiB"), "sluice-12-1024K": (12, "1MiB"),
+          "sluice-16-1024K": (16, "1MiB")}
+SCANNED = {64 * MIB: 16}
+GRID = [(channels, threads, sockets) for channels in (8, 4, 16, 2, 32, 1)
         for threads, sockets in ((1, 1), (2, 2), (4, 4), (8, 2), (8, 8), (16, 1))
         if channels * threads * sockets <= 512 and channels * threads <= 128]
 LARGER = [(4, 8, 8, 8 * MIB), (8, 8, 2, 4 * MIB), (8, 8, 4, 4 * MIB), (8, 4, 4, MIB),
@@ -36,13 +39,13 @@ ALWAYS = ("default", "8ch-4x4-512K")
 def ways():
     """Settings by name. NCCL cuts a message as it likes where the name ends with "own"."""
     found = {"default": {}}
+    for channels, threads, sockets, size in LARGER:
+        name = f"{channels}ch-{threads}x{sockets}-{size // KIB}K"
+        found[name] = tuned(channels, threads, sockets, size, 8 * size)
     for channels, threads, sockets in GRID:
         settings = tuned(channels, threads, sockets)
         del settings["NCCL_P2P_NET_CHUNKSIZE"], settings["NCCL_BUFFSIZE"]
         found[f"{channels}ch-{threads}x{sockets}-own"] = settings
-    for channels, threads, sockets, size in LARGER:
-        name = f"{channels}ch-{threads}x{sockets}-{size // KIB}K"
-        found[name] = tuned(channels, threads, sockets, size, 8 * size)
     return found
 
 
@@ -52,21 +55,23 @@ class Side:
     def __init__(self, programs, out):
         self.programs, self.out, self.rates = programs, out, {}
 
-    def nccl(self, pair):
-        for size, count in SIZES.items():
+    def nccl(self, pair, sizes):
+        for size, count in sizes.items():
             answers = pair.ask(do="send", size=size, count=count)
             if answers:
                 rate = size * count / answers[1]["seconds"] / 1e9
                 self.rates.setdefault(f"{pair.name} {size // MIB} MiB", []).append(rate)
 
-    def sluice(self, channels):
+    def sluice(self, name):
+        channels, chunk = SLUICE[name]
         report = self.out / "perf.json"
         subprocess.run([self.programs / "sluice", "perf", "local", "--gpu", "0", "--server-gpu",
-                        "1", "--channels", str(channels), "--phase-ms", "350", "--verify", "first",
+                        "1", "--channels", str(channels), "--set", f"chunk_bytes={chunk}",
+                        "--phase-ms", "350", "--verify", "first",
                         "--size", ",".join(map(str, SIZES)), "--json", report],
                        check=True, stdout=subprocess.DEVNULL, timeout=60)
         for row in json.loads(report.read_text())["results"]:
-            self.rates.setdefault(f"sluice-{channels} {row['size_bytes'] // MIB} MiB", []).append(
+            self.rates.setdefault(f"{name} {row['size_bytes'] // MIB} MiB", []).append(
                 row["gbytes_per_s"])
 
     def median(self, name):
@@ -90,16 +95,15 @@ def end(pairs):
 
 
 def scan(side, settings, out, until):
-    """Two rounds of every way; the names of the best, of either kind."""
+    """Every way once; the names of the best, of either kind."""
     names = list(settings)
     for first in range(0, len(names), LOT):
         if time.monotonic() > until:
             print("left out:", ", ".join(names[first:]), flush=True)
             break
         pairs = start(names[first:first + LOT], settings, out)
-        for _ in range(2):
-            for pair in pairs:
-                side.nccl(pair)
+        for pair in pairs:
+            side.nccl(pair, SCANNED)
         end(pairs)
     ranking = sorted(names, key=side.median, reverse=True)
     for name in ranking:
@@ -115,7 +119,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("programs", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--limit-s", type=float, default=200, help="for trying the settings")
+    parser.add_argument("--limit-s", type=float, default=60, help="for trying the settings")
     options = parser.parse_args()
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -126,9 +130,9 @@ def main():
     pairs = start(best, settings, out)
     for number in range(ROUNDS):
         for pair in pairs[number % len(pairs):] + pairs[:number % len(pairs)]:
-            side.nccl(pair)
-        for channels in CHANNELS:
-            side.sluice(channels)
+            side.nccl(pair, SIZES)
+        for name in SLUICE:
+            side.sluice(name)
     end(pairs)
     (out / "nccl-sockets.json").write_text(json.dumps({"tried": scanned, "rounds": side.rates}))
     for name, rates in side.rates.items():
