@@ -70,7 +70,8 @@ constexpr Row<Options> kRows[] = {
     {{"chunk_bytes", "SLUICE_CHUNK_BYTES", "UCCL_TCPX_CHUNK_BYTES", "bytes", 4 * kKiB, 64 * kMiB,
       "",
       "Largest chunk: larger ones cost less per byte, smaller ones spread a message over more "
-      "channels; throughput is flat from 512 KiB up."},
+      "channels; throughput is flat from 512 KiB up, but with more than 8 channels of GPU memory, "
+      "which 1 MiB makes faster."},
      &Options::chunk_bytes},
     {{"window", "SLUICE_WINDOW", "", "", 1, 64, "",
       "Chunks in flight on a channel at most; a NCCL network plugin takes no more than 16."},
@@ -113,8 +114,8 @@ constexpr Row<Options> kRows[] = {
      &Options::gpu_pack},
     {{"gpu_linger_us", "SLUICE_GPU_LINGER_US", "", "microseconds", 0, 1000, "",
       "How long a kernel that packs or unpacks stays on its SMs, at most 8 of gpu_sms, when it has "
-      "nothing to do: what comes then needs no launch and is there sooner, but what else computes "
-      "on the GPU lacks these SMs. From sm_90 on."},
+      "nothing to do: what comes within that time of what came before needs no launch and is there "
+      "sooner, but what else computes on the GPU lacks these SMs. From sm_90 on."},
      &Options::gpu_linger_us},
     {{"gpu_staging_bytes", "SLUICE_GPU_STAGING_BYTES", "", "bytes", 64 * kKiB, kGiB, "",
       "Pinned memory of each channel that carries GPU memory over a Net that does not take it; two "

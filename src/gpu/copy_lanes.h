@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <utility>
 
 #include "src/gpu/copy_queue.h"
@@ -37,12 +38,13 @@ class CopyLanes {
   }
   // Starts what was added and not started yet. Returns its number: 1, 2, 3, ...
   std::uint64_t finish() {
-    if (held_.length > 0 && alone_by_engine()) copy_by_engine(std::exchange(held_, {}));
+    const bool closely = follows_closely();
+    if (held_.length > 0 && alone_by_engine(closely)) copy_by_engine(std::exchange(held_, {}));
     release_held();
     const std::uint64_t number = ++numbers_;
     if (number > kRemembered && !done(number - kRemembered)) wait();
     places_[number % kRemembered] = {to_engine_ ? engine_.finish_copies() : 0,
-                                     to_kernels_ ? kernels_.finish() : 0};
+                                     to_kernels_ ? kernels_.finish(closely) : 0};
     to_engine_ = to_kernels_ = false;
     return number;
   }
@@ -84,10 +86,16 @@ class CopyLanes {
   [[nodiscard]] bool by_engine(std::uint64_t length) const {
     return by_ == CopyBy::kCopy || (by_ == CopyBy::kAuto && length >= kLeastCopy);
   }
+  // Within the time that a kernel lingers: only then more is to be expected within it.
+  [[nodiscard]] bool follows_closely() {
+    if (cuda_.linger == 0) return false;
+    const Nanoseconds before = std::exchange(finished_at_, cuda_.clock.now());
+    return finished_at_ - before < cuda_.linger;
+  }
   // A small piece that is all there is to do is moved sooner by the copy engine, which needs no SM
   // to be free, than by a launch; but not sooner than by a kernel that lingers, if that is let in.
-  [[nodiscard]] bool alone_by_engine() {
-    return cuda_.writes_flags && (cuda_.linger == 0 || kernels_.crowded()) && done(numbers_);
+  [[nodiscard]] bool alone_by_engine(bool closely) {
+    return cuda_.writes_flags && (!closely || kernels_.crowded()) && done(numbers_);
   }
   void copy_by_engine(const Copy& copy) {
     engine_.copy_by_engine(copy.from, copy.to, copy.length);
@@ -117,6 +125,7 @@ class CopyLanes {
   bool to_kernels_ = false;
   std::uint64_t numbers_ = 0;
   std::uint64_t done_ = 0;
+  Nanoseconds finished_at_ = std::numeric_limits<Nanoseconds>::min() / 2;  // The last one.
 };
 
 }  // namespace sluice

@@ -116,20 +116,37 @@ TEST_P(CopyLanesTest, ASmallPieceThatIsAloneIsTheEngines) {
   EXPECT_TRUE(is_copied(3 * kSmall, 2 * kSmall));
 }
 
+// If it follows the last closely, so that a kernel is there or will soon have more to do.
 TEST_P(CopyLanesTest, AKernelThatLingersTakesASmallPieceThatIsAloneUnlessItHadToWait) {
+  const std::size_t by_engine = GetParam() ? 1 : 0;
   cuda_.linger = from_us(50);
-  add(0, kSmall);
-  wait_for(lanes_.finish());
-  EXPECT_EQ(gpu_.copies(), 0u);
-  EXPECT_EQ(gpu_.units(), 1u);
-  kernels_wait();
-  add(0, kSmall);
-  wait_for(lanes_.finish());
-  EXPECT_EQ(gpu_.copies(), GetParam() ? 1u : 0u);
+  gpu_.keep_lingering(true);
+  const auto give = [&](Nanoseconds later) {
+    clock_.advance(later);
+    add(0, kSmall);
+    wait_for(lanes_.finish());
+  };
+  give(0);
+  EXPECT_EQ(gpu_.copies(), by_engine);
+  EXPECT_EQ(gpu_.lingering(), 0u);
+  for (int i = 0; i < 10; ++i) give(from_us(49));
+  EXPECT_EQ(gpu_.copies(), by_engine);
+  EXPECT_EQ(gpu_.lingering(), 1u);
+  gpu_.keep_lingering(false);
+  for (int i = 0; i < 10; ++i) give(from_us(50));
+  EXPECT_EQ(gpu_.copies(), 11 * by_engine);
+  EXPECT_EQ(gpu_.lingering(), 1u) << "nothing to linger for";
+  kernels_wait();  // One that would linger.
+  EXPECT_EQ(gpu_.lingering(), 2u);
+  give(from_us(1));
+  give(from_us(1));
+  EXPECT_EQ(gpu_.copies(), 13 * by_engine);
   clock_.advance(from_ms(11));
-  add(0, kSmall);
-  wait_for(lanes_.finish());
-  EXPECT_EQ(gpu_.copies(), GetParam() ? 1u : 0u);
+  give(0);
+  EXPECT_EQ(gpu_.copies(), 14 * by_engine);
+  give(from_us(1));
+  EXPECT_EQ(gpu_.copies(), 14 * by_engine);
+  EXPECT_EQ(gpu_.lingering(), 3u);
 }
 
 TEST_P(CopyLanesTest, ACopyThatFailsIsToldOf) {

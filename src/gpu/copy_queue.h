@@ -34,8 +34,11 @@ class CopyQueue : public KernelQueue<CopyArguments> {
       length -= part;
     }
   }
-  // Hands over what was added. Returns its number: 1, 2, 3, ...
-  std::uint64_t finish() { return KernelQueue::finish(std::exchange(last_, {})); }
+  // Hands over what was added. Returns its number: 1, 2, 3, ... If more is to be expected soon, a
+  // launch `may_linger`.
+  std::uint64_t finish(bool may_linger) {
+    return KernelQueue::finish(std::exchange(last_, {}), may_linger);
+  }
   // Starts, as a part of the work that finish_copies() ends.
   void copy_by_engine(const std::byte* from, std::byte* to, std::uint64_t length) {
     const CUresult result = cuda_.driver.cuMemcpyAsync(

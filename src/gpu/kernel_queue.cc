@@ -71,14 +71,14 @@ void KernelQueue<Arguments>::make_room() {
 
 template <typename Arguments>
 void KernelQueue<Arguments>::flush() {
-  if (posted_ != added_) post();
+  if (posted_ != added_) post(false);
 }
 
 template <typename Arguments>
-std::uint64_t KernelQueue<Arguments>::finish(const UnitRun& run) {
+std::uint64_t KernelQueue<Arguments>::finish(const UnitRun& run, bool may_linger) {
   ++numbers_;
   if (cuda_.linger > 0 && run.length > 0) post_run(run, progress_of(numbers_, added_));
-  post();
+  post(may_linger);
   return numbers_;
 }
 
@@ -97,7 +97,7 @@ void KernelQueue<Arguments>::post_run(const UnitRun& run, std::uint64_t progress
 // along. One that is under way otherwise may have done so, or not: what is launched then begins
 // where that one will have ended.
 template <typename Arguments>
-void KernelQueue<Arguments>::post() {
+void KernelQueue<Arguments>::post(bool may_linger) {
   const std::uint32_t first = posted_;
   const std::uint64_t progress = progress_of(numbers_, added_);
   posted_ = added_;
@@ -106,7 +106,7 @@ void KernelQueue<Arguments>::post() {
   const bool is_known = open_launch_ <= finished;
   const bool crowded = is_crowded(finished);
   const bool has_much = added_ - units_of(flag(kProgress)) > kMuch;
-  const bool may_linger = cuda_.linger > 0 && !crowded && !has_much;
+  may_linger = may_linger && cuda_.linger > 0 && !crowded && !has_much;
   if (cuda_.linger > 0 && !may_linger) tell(kPosted + kLeave, open_launch_);
   tell(kPosted + kEnd, progress);
   if (flag(kListClosed, std::memory_order_seq_cst) < open_launch_) return;

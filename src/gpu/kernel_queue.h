@@ -9,7 +9,7 @@
 // times they are closed: each launch has what was added when it was launched, which is sooner done
 // and needs not be looked up.
 //
-// If the user wants that, a launch lingers that comes while there is little to do: its list stays
+// If the user wants that, a launch may linger that comes while there is little to do: its list stays
 // open for a while after it has done all, so that what comes then needs no launch. When there is
 // much to do it is asked to leave, because launches that queue up copy more in the same time.
 #pragma once
@@ -98,8 +98,8 @@ class KernelQueue {
   // Hands over what was added, before the work is at its end.
   void flush();
   // Hands over what was added since the last finish(): a unit or more, the last of which are `run`.
-  // Returns its number: 1, 2, 3, ...
-  std::uint64_t finish(const UnitRun& run = {});
+  // Returns its number: 1, 2, 3, ... If more is to be expected soon, the launch `may_linger`.
+  std::uint64_t finish(const UnitRun& run = {}, bool may_linger = false);
 
   [[nodiscard]] bool done(std::uint64_t number) const {
     return static_cast<std::int32_t>(number_of(flag(kProgress)) -
@@ -144,7 +144,7 @@ class KernelQueue {
   [[nodiscard]] bool is_crowded(std::uint64_t finished);
   void make_room();
   void post_run(const UnitRun& run, std::uint64_t progress);
-  void post();
+  void post(bool may_linger);
   void launch_open(bool lingers);
   void launch_closed(std::uint32_t first, std::uint64_t progress, bool is_known);
   void launch(CUfunction kernel, const LaunchShape& shape);

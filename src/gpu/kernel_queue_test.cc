@@ -38,9 +38,10 @@ class KernelQueueTest : public testing::TestWithParam<Case> {
       queue_.add_unit({&from_[given_], &to_[given_], sizeof(std::uint64_t)});
     }
     const std::size_t last = given_ - 1;
-    if (count != 1) return queue_.finish();
+    if (count != 1) return queue_.finish({}, true);
     return queue_.finish({reinterpret_cast<std::uint64_t>(&from_[last]),
-                          reinterpret_cast<std::uint64_t>(&to_[last]), sizeof(std::uint64_t)});
+                          reinterpret_cast<std::uint64_t>(&to_[last]), sizeof(std::uint64_t)},
+                         true);
   }
   // It clears what it finds: what is copied once more is found at the end.
   void expect_copied(std::size_t first, std::size_t count) {
