@@ -9,9 +9,10 @@
 // times they are closed: each launch has what was added when it was launched, which is sooner done
 // and needs not be looked up.
 //
-// If the user wants that, a launch may linger that comes while there is little to do: its list stays
-// open for a while after it has done all, so that what comes then needs no launch. When there is
-// much to do it is asked to leave, because launches that queue up copy more in the same time.
+// If the user wants that, a launch may linger that comes while there is little to do and more is to
+// be expected: its list stays open for a while after it has done all, so that what comes then needs
+// no launch. When there is much to do it is asked to leave, because launches that queue up copy more
+// in the same time.
 #pragma once
 
 #include <algorithm>
