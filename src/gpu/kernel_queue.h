@@ -11,8 +11,8 @@
 //
 // If the user wants that, a launch may linger that comes while there is little to do and more is to
 // be expected: its list stays open for a while after it has done all, so that what comes then needs
-// no launch. When there is much to do it is asked to leave, because launches that queue up copy more
-// in the same time.
+// no launch. When there is much to do it is asked to leave, because launches that queue up copy
+// more in the same time.
 #pragma once
 
 #include <algorithm>
