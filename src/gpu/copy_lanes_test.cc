@@ -149,6 +149,48 @@ TEST_P(CopyLanesTest, AKernelThatLingersTakesASmallPieceThatIsAloneUnlessItHadTo
   EXPECT_EQ(gpu_.lingering(), 3u);
 }
 
+// So that its list needs not be fetched; others are only in the list.
+TEST_P(CopyLanesTest, APieceThatIsAloneIsPostedWithTheEndOfTheList) {
+  std::minstd_rand random(1);
+  std::generate(from_.begin(), from_.end(), [&] { return static_cast<std::byte>(random()); });
+  cuda_.linger = from_us(50);
+  CopyLanes lanes{cuda_, 4, CopyBy::kKernel};
+  ASSERT_TRUE(lanes.open());
+  std::size_t offset = 1;
+  // The launch begins when all is posted.
+  const auto give = [&](std::vector<std::size_t> lengths) {
+    while (gpu_.launches_under_way() > 0) std::this_thread::yield();
+    gpu_.keep_sms(true);
+    const std::size_t first = offset;
+    for (const std::size_t length : lengths) {
+      lanes.add(from_.data() + offset, to_.data() + offset + 1, length);
+      offset += length;
+    }
+    const std::uint64_t number = lanes.finish();
+    gpu_.keep_sms(false);
+    while (!lanes.done(number)) std::this_thread::yield();
+    const auto at = static_cast<std::ptrdiff_t>(first);
+    EXPECT_TRUE(std::equal(from_.begin() + at, from_.begin() + static_cast<long>(offset),
+                           to_.begin() + at + 1));
+    EXPECT_EQ(to_[offset + 1], std::byte{0});
+  };
+  give({1});  // Which does not linger.
+  EXPECT_EQ(gpu_.lingering(), 0u);
+  std::size_t units = 0;
+  std::size_t launches = 0;
+  for (const std::size_t length : {1, 4095, 4096, 4097, 3 * 4096, 200'001, 1 << 20}) {
+    give({length});
+    units += (length + 4095) / 4096;
+    EXPECT_EQ(gpu_.lingering(), ++launches);
+  }
+  give({100, 5000});
+  EXPECT_EQ(gpu_.lingering(), ++launches);
+  give({(1 << 20) + 1});
+  EXPECT_EQ(gpu_.lingering(), launches);
+  while (gpu_.launches_under_way() > 0) std::this_thread::yield();
+  EXPECT_EQ(gpu_.run_units(), units);
+}
+
 TEST_P(CopyLanesTest, ACopyThatFailsIsToldOf) {
   gpu_.fail_copies();
   add(0, kLarge);

@@ -197,9 +197,8 @@ class CopyPiecesLingering : public CopyPieces {
       std::atomic_ref(posted_[kRun + i]).store(words[i], std::memory_order_relaxed);
     }
   }
-  // So that the launch cannot have read the words before they were put.
-  void post(const UnitRun& run, std::uint64_t progress) {
-    put_words(run, progress);
+  // The launch cannot have read the words before this was called.
+  void post_at_leisure(std::uint64_t progress) {
     const std::uint64_t now = emulated_acquires;
     while (emulated_acquires < now + 2 * kLanes) std::this_thread::yield();
     post(progress);
@@ -267,6 +266,17 @@ TEST_F(CopyPiecesLingering, ItLeavesThoughMoreKeepsComing) {
   expect_all_done();
 }
 
+TEST_F(CopyPiecesLingering, ItLeavesAsOneThoughItsThreadsReadDifferentTimes) {
+  emulated_skew_ns = 10;
+  arguments_.linger_ns = kLongestStayNs;
+  start();
+  wait_for(kBegun, arguments_.launch);
+  emulated_ns += kLongestStayNs;  // Over for the first thread alone.
+  running_.join();
+  emulated_skew_ns = 0;
+  EXPECT_EQ(flag(kFinished), arguments_.launch);
+}
+
 TEST_F(CopyPiecesLingering, ItLeavesWhenItIsAskedTo) {
   put(0, 2);
   post(progress_of(1, 1));
@@ -327,7 +337,8 @@ TEST_F(CopyPiecesLingering, ARunNeedsNoList) {
     Copied& copied = make(length, length % 16, 5);
     units += (length + 4095) / 4096;
     const std::uint64_t progress = progress_of(++number, units);
-    post(copied.run(), progress);
+    put_words(copied.run(), progress);
+    post_at_leisure(progress);
     wait_for(kProgress, progress);
     expect_all_done();
   }
@@ -339,30 +350,28 @@ TEST_F(CopyPiecesLingering, ARunNeedsNoList) {
 TEST_F(CopyPiecesLingering, ARunThatDoesNotEndTheListWithWhatHasComeIsNotTaken) {
   Copied& wrong = make(2 * 4096, 0, 0);
   const UnitRun run = wrong.run();
-  put(0, 9);
+  put(0, 7);
   start();
   std::uint32_t units = 0;
   std::uint32_t number = 0;
   const auto post_beside = [&](std::uint32_t count) {
     units += count;
-    post(progress_of(number, units));
+    post_at_leisure(progress_of(number, units));
     wait_for(kProgress, progress_of(number, units));
   };
   put_words(run, progress_of(1, 2));
-  number = 2;  // Another piece of work, as long, that ends elsewhere.
-  post_beside(2);
-  put_words(run, progress_of(2, 4));
+  number = 2;
+  post_beside(2);  // Another piece of work, which ends where it does.
+  put_words(run, progress_of(3, 3));
   number = 3;
-  post_beside(2);  // That ends where it does.
-  put_words(run, progress_of(4, 5));
+  post_beside(2);  // The same, but more of it.
+  put_words(run, progress_of(4, 7));
   number = 4;
-  post_beside(2);  // Of the same number.
-  put_words(run, progress_of(5, 9));
-  number = 5;
   post_beside(3);  // One more before it.
   for (std::uint32_t old = 0; old < kRunWords; ++old) {
     put_words(run, progress_of(number + 1, units + 2));
-    posted_[kRun + old] = progress_of(number, units_of(posted_[kRun + old]));
+    std::atomic_ref(posted_[kRun + old])
+        .store(progress_of(number, units_of(posted_[kRun + old])), std::memory_order_relaxed);
     ++number;
     put(units, 2);
     post_beside(2);

@@ -59,10 +59,11 @@ template <typename T>
 const T& of_first_block(const T& shared) {
   return shared;
 }
-inline std::atomic<std::uint64_t> emulated_ns{0};  // The GPU's time; 0: it is the host's.
+inline std::atomic<std::uint64_t> emulated_ns{0};       // The GPU's time; 0: it is the host's.
+inline std::atomic<std::uint64_t> emulated_skew_ns{0};  // Of a thread, before the one behind it.
 inline std::uint64_t now_ns() {
   const std::uint64_t now = emulated_ns;
-  if (now != 0) return now;
+  if (now != 0) return now + emulated_skew_ns * threadIdx.x;
   return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
 }
 inline void __syncwarp() { emulated_warp->barrier.arrive_and_wait(); }

@@ -108,6 +108,7 @@ class FakeGpu {
   void keep_lingering(bool keep) { keeps_lingering_ = keep; }
   // By the stand-in.
   [[nodiscard]] std::size_t units() const { return units_; }
+  [[nodiscard]] std::size_t run_units() const { return run_units_; }  // Of these.
   [[nodiscard]] std::size_t copies() const { return copies_; }
   void fail_copies() { fail_copies_ = true; }
 
@@ -142,6 +143,7 @@ class FakeGpu {
         return keeps_lingering_ || left-- > 0;
       };
       launch.linger(stays, copy);
+      run_units_ += launch.run_units();
     }
     launch.work_to_the_end(copy, [] {});
     if (random_() % 4 == 0) std::this_thread::yield();
@@ -200,6 +202,7 @@ class FakeGpu {
   std::atomic<std::size_t> launches_begun_{0};
   std::atomic<std::size_t> launches_done_{0};
   std::atomic<std::size_t> units_{0};
+  std::atomic<std::size_t> run_units_{0};
   std::atomic<std::size_t> copies_{0};
   std::atomic<bool> fail_copies_{false};
   bool stop_ = false;  // The thread's own.

@@ -64,6 +64,16 @@ class GpuTest : public testing::TestWithParam<GpuCase> {
     return testing::AssertionFailure() << "ticket " << ticket << " is still pending";
   }
 
+  // What is packed or unpacked next follows closely, which is when kernels linger.
+  void do_something_small() {
+    if (scratch_.bytes().empty()) scratch_ = pinned(2);
+    const std::span<std::byte> bytes = scratch_.bytes();
+    const Piece piece{&bytes[0], &bytes[1], 1};
+    const Fragment fragment{0, 1, 0};
+    const Unpack unpack{{&fragment, 1}, bytes.first(1), bytes.last(1)};
+    gpu_->pack({&piece, 1});
+    gpu_->unpack({&unpack, 1});
+  }
   GpuMemory pinned(std::size_t bytes) {
     auto memory = gpu_->allocate_pinned(bytes);
     EXPECT_TRUE(memory.ok()) << memory.status().to_string();
@@ -90,6 +100,9 @@ class GpuTest : public testing::TestWithParam<GpuCase> {
 
   std::unique_ptr<Gpu> gpu_;
   std::unique_ptr<Gpu> mover_;
+
+ private:
+  GpuMemory scratch_;
 };
 
 inline Bytes random_bytes(std::size_t count, std::mt19937_64& random) {

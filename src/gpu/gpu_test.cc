@@ -43,6 +43,7 @@ TEST_P(GpuTest, CopiesEveryAlignmentAndTouchesNothingElse) {
         std::memcpy(expected.data() + target_at, content.data() + source_at, length);
       }
     }
+    do_something_small();
     ASSERT_TRUE(finish(*gpu_, gpu_->pack(pieces)));
     const Bytes found = get(target.bytes());
     const auto [a, b] = std::mismatch(found.begin(), found.end(), expected.begin());
@@ -63,6 +64,7 @@ TEST_P(GpuTest, ReadsNoByteOutsideOfAPiece) {
     put(target.bytes(), Bytes(length, kGuard));
     // From `shift` on to the front: another alignment, and both ends of the source at its border.
     const Piece piece{source.bytes().data() + shift, target.bytes().data(), length - shift};
+    do_something_small();
     ASSERT_TRUE(finish(*gpu_, gpu_->pack({&piece, 1})));
     const Bytes found = get(target.bytes());
     ASSERT_TRUE(
@@ -117,6 +119,7 @@ class GpuUnpack : public GpuTest {
                     f.length);
       }
     }
+    do_something_small();
     ASSERT_TRUE(finish(*gpu_, gpu_->unpack(batch)));
     const Bytes found = get(target.bytes());
     const auto [a, b] = std::mismatch(found.begin(), found.end(), expected.begin());

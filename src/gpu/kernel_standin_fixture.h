@@ -32,6 +32,7 @@ class KernelStandIn {
       const std::uint32_t count = units_of(progress) - first;
       if (Unit::count_of(run) == count) {
         for (std::uint32_t i = 0; i < count; ++i) work(Unit::of(run, i));
+        run_units_ += count;
         arguments_.state->done = first + count;
       } else {
         work_through(first, count, work);
@@ -64,6 +65,8 @@ class KernelStandIn {
     tell(kProgress, progress);
   }
   void finish() { tell(kFinished, arguments_.launch); }
+  // Of runs, which it did not take from the list.
+  [[nodiscard]] std::uint32_t run_units() const { return run_units_; }
 
  private:
   [[nodiscard]] std::uint64_t posted(std::uint32_t place) const {
@@ -82,6 +85,7 @@ class KernelStandIn {
   }
 
   const Arguments& arguments_;
+  std::uint32_t run_units_ = 0;
 };
 
 inline void copy_as_the_kernel_does(const CopyUnit& unit) {

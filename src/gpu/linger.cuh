@@ -105,7 +105,7 @@ __device__ void linger(const Arguments& arguments, Work work) {
   __shared__ Unit fetched[kFetched];
   __shared__ LingerRound round;
   const bool leads = blockIdx.x == 0 && threadIdx.x == 0;
-  const std::uint64_t leave_at = now_ns() + kLongestStayNs;
+  const std::uint64_t leave_at = from_lane(now_ns(), 0) + kLongestStayNs;  // One for a warp.
   if (leads) arguments.flags[kBegun] = arguments.launch;
   sync_cluster();  // From here on all blocks can be written to.
   LingerRound now{};
