@@ -66,11 +66,11 @@ class GpuTest : public testing::TestWithParam<GpuCase> {
 
   // What is packed or unpacked next follows closely, which is when kernels linger.
   void do_something_small() {
-    if (scratch_.bytes().empty()) scratch_ = pinned(2);
+    if (scratch_.bytes().empty()) scratch_ = pinned(4);
     const std::span<std::byte> bytes = scratch_.bytes();
     const Piece piece{&bytes[0], &bytes[1], 1};
     const Fragment fragment{0, 1, 0};
-    const Unpack unpack{{&fragment, 1}, bytes.first(1), bytes.last(1)};
+    const Unpack unpack{{&fragment, 1}, bytes.subspan(2, 1), bytes.last(1)};
     gpu_->pack({&piece, 1});
     gpu_->unpack({&unpack, 1});
   }
