@@ -38,6 +38,7 @@ SMALL = (4 << 10, 8 << 10, 16 << 10, 32 << 10)
 ROUNDS = 5
 BLOCKS, BLOCK_BYTES = 10_000, 16 << 10
 MEASURE_LIMIT_S = 460  # For everything; what does not fit is left out and named.
+NCCL_S = 140  # Of it, for the rounds beside NCCL's sockets and the first of their settings.
 
 
 def prepare(folder):
@@ -268,9 +269,13 @@ class Run:
         if self.gpus < 2:
             self.left_out.append("nccl: needs two GPUs")
             return
+        spare = self.end - time.monotonic() - NCCL_S
+        if spare < 0:
+            self.left_out.append(f"nccl: needs {NCCL_S} s")
+            return
         text = self.call("nccl.txt", [sys.executable, ROOT / "bench/gpu_nccl_sockets.py",
-                                      self.programs, "--out", self.out / "nccl"], 200,
-                         required=False)
+                                      self.programs, "--out", self.out / "nccl",
+                                      "--limit-s", min(60, spare)], NCCL_S + 80, required=False)
         if text is not None:
             self.summary["nccl_gbytes_per_s"] = json.loads(text.strip().split("\n")[-1])
             self.show("beside NCCL's sockets", self.summary["nccl_gbytes_per_s"])

@@ -98,7 +98,7 @@ def scan(side, settings, out, until):
     """Every way once; the names of the best, of either kind."""
     names = list(settings)
     for first in range(0, len(names), LOT):
-        if time.monotonic() > until:
+        if first > 0 and time.monotonic() > until:
             print("left out:", ", ".join(names[first:]), flush=True)
             break
         pairs = start(names[first:first + LOT], settings, out)
@@ -119,7 +119,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("programs", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--limit-s", type=float, default=60, help="for trying the settings")
+    parser.add_argument("--limit-s", type=float, default=60, help="for trying settings, but for the first ones")
     options = parser.parse_args()
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
