@@ -5,8 +5,8 @@
 
 NCCL first tries every number of channels per peer, threads and sockets of GRID, each with messages
 of its own size and, some of them, with larger ones. Then the best of each of both kinds, those of
-ALWAYS, and those of SLUICE take turns. DIR/nccl-sockets.json has every figure; the
-last line printed is JSON: medians in GB/s. Needs two GPUs, PyTorch, and PROGRAMS of bench/gpu.py.
+ALWAYS, and those of SLUICE take turns. DIR/nccl-sockets.json has every figure; the last line
+printed is JSON: medians in GB/s. Needs two GPUs, PyTorch, and PROGRAMS of bench/gpu.py.
 """
 
 import argparse
@@ -119,7 +119,8 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("programs", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--limit-s", type=float, default=60, help="for trying settings, but for the first ones")
+    parser.add_argument("--limit-s", type=float, default=60,
+                        help="for trying settings, but for the first ones")
     options = parser.parse_args()
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
