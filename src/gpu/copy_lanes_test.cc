@@ -178,7 +178,7 @@ TEST_P(CopyLanesTest, APieceThatIsAloneIsPostedWithTheEndOfTheList) {
   EXPECT_EQ(gpu_.lingering(), 0u);
   std::size_t units = 0;
   std::size_t launches = 0;
-  for (const std::size_t length : {1, 4095, 4096, 4097, 3 * 4096, 200'001, 1 << 20}) {
+  for (const std::size_t length : {1ul, 4095ul, 4096ul, 4097ul, 12288ul, 200001ul, 1ul << 20}) {
     give({length});
     units += (length + 4095) / 4096;
     EXPECT_EQ(gpu_.lingering(), ++launches);
