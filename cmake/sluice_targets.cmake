@@ -26,6 +26,7 @@ function(sluice_test name)
   target_link_libraries(${name} PRIVATE ${arg_LINKS} sluice_test_bytes GTest::gmock GTest::gtest_main)
   # Optimising a test takes longer than what it saves; what is tested has its own options.
   target_compile_options(${name} PRIVATE -O0)
+  target_precompile_headers(${name} REUSE_FROM sluice_test_headers)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
   if(arg_THREADS OR arg_LABEL MATCHES "contract|e2e")
