@@ -77,12 +77,15 @@ class Run:
             done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True, timeout=limit_s, **options)
             text, status = done.stdout, done.returncode
-        except (subprocess.TimeoutExpired, OSError) as error:
-            text, status = f"{getattr(error, 'stdout', '') or ''}\n{error}", -1
-        (self.out / name).write_text(str(text))
+        except subprocess.TimeoutExpired as error:  # It holds bytes, whatever was asked for.
+            text, status = (error.stdout or b"").decode(errors="replace"), -1
+            text += f"\nnot finished within {limit_s:.0f} s\n"
+        except OSError as error:
+            text, status = str(error), -1
+        (self.out / name).write_text(text)
         if status == 0:
-            return str(text)
-        print(f"  {name}: exit status {status}: {str(text).strip()[-600:]}", flush=True)
+            return text
+        print(f"  {name}: exit status {status}: {text.strip()[-600:]}", flush=True)
         if required:
             self.failed.append(name)
         return None

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from gpu_nccl_plugin import KIB, MIB, Pair, tuned
+from gpu_nccl_plugin import KIB, MIB, Pair, count_gpus, tuned
 
 ROUNDS = 5
 LOT = 12  # Pairs that live at the same time.
@@ -122,6 +122,8 @@ def main():
     parser.add_argument("--limit-s", type=float, default=60,
                         help="for trying settings, but for the first ones")
     options = parser.parse_args()
+    if count_gpus() < 2:
+        parser.error("it needs two GPUs")
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     side = Side(options.programs.resolve(), out)

@@ -26,7 +26,7 @@ struct Copied {
       : length(bytes),
         from(std::make_unique<unsigned char[]>(from_shift + length)),
         to(std::make_unique<unsigned char[]>(to_shift + length)),
-        unit(from.get() + from_shift, to.get() + to_shift, std::min<std::size_t>(length, 4096)) {
+        unit(from.get() + from_shift, to.get() + to_shift, std::min(length, kLargestUnit)) {
     std::generate_n(from.get(), from_shift + length, random);
   }
   [[nodiscard]] bool is_done() const {
@@ -95,7 +95,7 @@ class CopyPieces : public testing::Test {
   CopyArguments arguments_{};
   LaunchState state_{};
   std::uint64_t flags_[4] = {};
-  alignas(16) std::uint64_t posted_[kPostedWords] = {};
+  std::uint64_t posted_[kPostedWords] = {};
   CopyUnit ring_[kRing];
   std::mt19937_64 random_{1};
   std::vector<std::unique_ptr<Copied>> copied_;
@@ -197,7 +197,7 @@ class CopyPiecesLingering : public CopyPieces {
       std::atomic_ref(posted_[kRun + i]).store(words[i], std::memory_order_relaxed);
     }
   }
-  // The launch cannot have read the words before this was called.
+  // What the launch reads beside this end, it reads after this was called.
   void post_at_leisure(std::uint64_t progress) {
     const std::uint64_t now = emulated_acquires;
     while (emulated_acquires < now + 2 * kLanes) std::this_thread::yield();
