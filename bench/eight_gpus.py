@@ -22,22 +22,18 @@ import subprocess
 import sys
 import time
 
+from gpu_nccl_plugin import MIB, tuned
+
 HERE = pathlib.Path(__file__).resolve().parent
 LIMIT_S = 450  # For everything; what does not fit is left out and named.
 CHANNELS = (1, 2, 4, 8)
 DESIGNS = {"orchestrator": ["orchestrate"], "multi-process": ["perf", "multi"]}
-def nccl(channels, threads, sockets, chunk_mib):
-    return {"NCCL_NCHANNELS_PER_NET_PEER": str(channels), "NCCL_SOCKET_NTHREADS": str(threads),
-            "NCCL_NSOCKS_PERTHREAD": str(sockets),
-            "NCCL_P2P_NET_CHUNKSIZE": str(chunk_mib << 20), "NCCL_BUFFSIZE": str(chunk_mib << 23)}
-
-
 NCCL = {  # Channels a peer, threads and sockets a connection, chunk.
     "defaults": {},
-    "8 channels, 4x4, 1 MiB": nccl(8, 4, 4, 1),
-    "4 channels, 8x8, 8 MiB": nccl(4, 8, 8, 8),
-    "8 channels, 8x2, 4 MiB": nccl(8, 8, 2, 4),
-    "2 channels, 8x8, 8 MiB": nccl(2, 8, 8, 8),
+    "8 channels, 4x4, 1 MiB": tuned(8, 4, 4, MIB, 8 * MIB),
+    "8 channels, 2x2, 1 MiB": tuned(8, 2, 2, MIB, 8 * MIB),
+    "8 channels, 4x4, 4 MiB": tuned(8, 4, 4, 4 * MIB, 32 * MIB),
+    "2 channels, 8x8, 8 MiB": tuned(2, 8, 8, 8 * MIB, 64 * MIB),
 }
 
 
@@ -121,7 +117,8 @@ class Run:
                 done = subprocess.run(
                     [sys.executable, HERE / "gpu_nccl_pairs.py", "--size-mib",
                      self.options.size.removesuffix("M")],
-                    capture_output=True, text=True, timeout=90, env={**os.environ, **settings})
+                    capture_output=True, text=True, timeout=90,
+                    env={**os.environ, **{key: str(value) for key, value in settings.items()}})
                 path.write_text(done.stdout + done.stderr)
                 self.nccl[name] = json.loads(done.stdout.strip().split("\n")[-1])
             except (OSError, subprocess.SubprocessError, ValueError) as error:

@@ -30,8 +30,9 @@ SCANNED = {64 * MIB: 16}
 GRID = [(channels, threads, sockets) for channels in (8, 4, 16, 2, 32, 1)
         for threads, sockets in ((1, 1), (2, 2), (4, 4), (8, 2), (8, 8), (16, 1))
         if channels * threads * sockets <= 512 and channels * threads <= 128]
-LARGER = [(4, 8, 8, 8 * MIB), (8, 8, 2, 4 * MIB), (8, 8, 4, 4 * MIB), (8, 4, 4, MIB),
-          (8, 4, 4, 512 * KIB)]  # The last: bytes of a message.
+LARGER = [(8, 4, 4, 512 * KIB), (8, 2, 2, MIB), (8, 4, 4, MIB), (16, 2, 1, MIB), (8, 4, 2, 2 * MIB),
+          (4, 4, 4, 4 * MIB), (8, 4, 4, 4 * MIB), (8, 8, 2, 4 * MIB), (2, 8, 8, 8 * MIB),
+          (4, 8, 8, 8 * MIB)]  # The last: bytes of a message.
 # What NCCL takes by itself, and its best with the 4 MiB of buffers that it has by itself.
 ALWAYS = ("default", "8ch-4x4-512K")
 
@@ -89,6 +90,7 @@ def start(names, settings, out):
 
 def end(pairs):
     for pair in pairs:
+        pair.proof()
         if pair.failure is not None:
             print(f"{pair.name}: {pair.failure}", flush=True)
         pair.fail("measured")

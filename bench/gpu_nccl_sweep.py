@@ -47,26 +47,26 @@ def null(channels, chunk):
 SHM = {"NCCL_SHM_DISABLE": "0", "NCCL_HOSTID": "one"}
 SPIN = {"SLUICE_SPIN_US": 2000}
 WAYS = {
-    "socket 4ch 8x8 8M": socket(4, 8, 8, 8 * MIB),
-    "socket 8ch 8x2 4M": socket(8, 8, 2, 4 * MIB),
-    "host 8ch 6 4M": ours(8, 6, 4 * MIB),
-    "host 8ch 6 4M spin": ours(8, 6, 4 * MIB, **SPIN),
-    "host 8ch 6 2M spin": ours(8, 6, 2 * MIB, **SPIN),
-    "host 8ch 4 1M spin": ours(8, 4, MIB, **SPIN),
+    "socket 8ch 4x4 4M": socket(8, 4, 4, 4 * MIB),
+    "socket 8ch 2x2 1M": socket(8, 2, 2, MIB),
+    "host 8ch 2 1M": ours(8, 2, MIB),
+    "host 8ch 2 1M spin": ours(8, 2, MIB, **SPIN),
+    "host 8ch 3 1M spin": ours(8, 3, MIB, **SPIN),
     "null 8ch 512K": null(8, 512 * KIB),
     "null 8ch 1M": null(8, MIB),
     "null 8ch 4M": null(8, 4 * MIB),
-    "unpack 8ch 6 4M": unpack(8, 6, 4 * MIB),
+    "unpack 8ch 2 1M": unpack(8, 2, MIB),
+    "unpack 16ch 1 512K": unpack(16, 1, 512 * KIB),
 
-    "socket 8ch 4x4 1M": socket(8, 4, 4, MIB),
-    "socket 8ch 8x2 2M": socket(8, 8, 2, 2 * MIB),
-    "host 8ch 4 4M spin": ours(8, 4, 4 * MIB, **SPIN),
-    "host 8ch 8 4M spin": ours(8, 8, 4 * MIB, **SPIN),
-    "host 4ch 8 4M spin": ours(4, 8, 4 * MIB, **SPIN),
-    "host 8ch 6 4M receive 2M": ours(8, 6, 4 * MIB, SLUICE_RECEIVE_BUFFER_BYTES=2 * MIB),
-    "null 4ch 1M": null(4, MIB),
+    "socket 8ch 4x2 2M": socket(8, 4, 2, 2 * MIB),
+    "socket 4ch 4x4 4M": socket(4, 4, 4, 4 * MIB),
+    "host 8ch 2 512K": ours(8, 2, 512 * KIB),
+    "host 8ch 2 2M": ours(8, 2, 2 * MIB),
+    "host 4ch 4 2M spin": ours(4, 4, 2 * MIB, **SPIN),
+    "host 2ch 6 2M": ours(2, 6, 2 * MIB),
+    "host 16ch 1 1M": ours(16, 1, MIB),
     "shm 8ch": ("Socket", {**tuned(8, 1, 1), **SHM}),
-    "unpack 4ch 4 1M": unpack(4, 4, MIB),
+    "unpack 4ch 4 2M": unpack(4, 4, 2 * MIB),
     "unpack 16ch 2 512K": unpack(16, 2, 512 * KIB),
 }
 
@@ -165,6 +165,7 @@ def main():
                     if pair.failure is None and end - time.monotonic() > 5:
                         measure(pair, size, count, rates, threads)
         for pair in pairs:
+            pair.proof()
             if pair.failure is not None:
                 lines.append(f"{pair.name}: {pair.failure}")
             pair.fail("measured")  # Ends it.
