@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 
-from gpu_nccl_plugin import MIB, tuned
+from gpu_nccl_plugin import MIB, P2P_CHANNELS, tuned
 
 HERE = pathlib.Path(__file__).resolve().parent
 LIMIT_S = 450  # For everything; what does not fit is left out and named.
@@ -112,17 +112,26 @@ class Run:
         for name, settings in NCCL.items():
             if not self.has_time(f"NCCL, {name}", 60):
                 continue
-            path = self.out / f"nccl_{name.replace(', ', '_').replace(' ', '_')}.txt"
             try:
-                done = subprocess.run(
-                    [sys.executable, HERE / "gpu_nccl_pairs.py", "--size-mib",
-                     self.options.size.removesuffix("M")],
-                    capture_output=True, text=True, timeout=90,
-                    env={**os.environ, **{key: str(value) for key, value in settings.items()}})
-                path.write_text(done.stdout + done.stderr)
-                self.nccl[name] = json.loads(done.stdout.strip().split("\n")[-1])
+                self.nccl[name] = self.nccl_pairs(name, settings)
             except (OSError, subprocess.SubprocessError, ValueError) as error:
                 self.failed.append(f"NCCL, {name}: {error}")
+
+    def nccl_pairs(self, name, settings):
+        """The figures of one way; ValueError where NCCL has other channels than were asked for."""
+        stem = f"nccl_{name.replace(', ', '_').replace(' ', '_')}"
+        logging = {"NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "INIT",
+                   "NCCL_DEBUG_FILE": self.out / f"{stem}.%p.log"}
+        done = subprocess.run(
+            [sys.executable, HERE / "gpu_nccl_pairs.py", "--size-mib",
+             self.options.size.removesuffix("M")], capture_output=True, text=True, timeout=90,
+            env={**os.environ, **{key: str(value) for key, value in (settings | logging).items()}})
+        (self.out / f"{stem}.txt").write_text(done.stdout + done.stderr)
+        logs = "".join(log.read_text(errors="replace") for log in self.out.glob(f"{stem}.*.log"))
+        found = set(P2P_CHANNELS.findall(logs))
+        if settings and found != {str(settings["NCCL_NCHANNELS_PER_NET_PEER"])}:
+            raise ValueError(f"channels per peer: {', '.join(sorted(found)) or 'none'}")
+        return json.loads(done.stdout.strip().split("\n")[-1])
 
     def mesh(self):
         """Every GPU as a host of its own: the GPUs of one host are not measured with each other."""

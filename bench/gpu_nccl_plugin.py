@@ -37,7 +37,7 @@ ROUNDS = 5
 COMMAND_LIMIT_S = 60
 
 CARRIED = re.compile(r"NET/sluice : .*carried: .* of (\d+) received")  # plugins/nccl/plugin.cc
-CHANNELS = re.compile(r"(\d+) p2p channels per peer")  # NCCL's init.cc
+P2P_CHANNELS = re.compile(r"(\d+) p2p channels per peer")  # NCCL's init.cc
 
 COMMON = {"NCCL_P2P_DISABLE": "1", "NCCL_SHM_DISABLE": "1", "NCCL_NVLS_ENABLE": "0",
           "NCCL_PXN_DISABLE": "1", "NCCL_SOCKET_IFNAME": "lo", "NCCL_DEBUG": "INFO",
@@ -255,8 +255,8 @@ class Pair:
         if self.failure is None and (used == 0 or others > 0):
             self.failure = f"NCCL's log shows {used} connections over {self.net}, {others} others"
         asked = str(self.settings.get("NCCL_NCHANNELS_PER_NET_PEER", ""))
-        if self.failure is None and asked and set(CHANNELS.findall(text)) != {asked}:
-            self.failure = f"NCCL has {CHANNELS.findall(text)} channels per peer, not {asked}"
+        if self.failure is None and asked and set(P2P_CHANNELS.findall(text)) != {asked}:
+            self.failure = f"NCCL has {P2P_CHANNELS.findall(text)} channels per peer, not {asked}"
         if self.failure is None and carried and sum(carried) < self.sent_bytes:
             self.failure = f"the plugin received {sum(carried)} bytes of {self.sent_bytes}"
         if (self.failure is None and "SLUICE_NCCL_DEVICE" in self.settings and
