@@ -7,7 +7,8 @@
 Measured, interleaved, medians of the rounds: `sluice orchestrate` (a process a side) and `sluice
 perf multi` (a process per GPU and side) with each number of channels; NCCL's sockets at several
 settings, the best of which counts; the mesh of all GPUs. Content is checked. What every program
-printed lies in DIR, the figures in DIR/summary.json and DIR/summary.txt.
+printed lies in DIR, the figures in DIR/summary.json and DIR/summary.txt, the mesh's heat map in
+DIR/mesh.svg, or without gnuplot its commands in DIR/mesh.gnuplot.
 """
 
 import argparse
@@ -97,8 +98,8 @@ class Run:
                 server.kill()
             text.close()
 
-    def all_pairs(self):
-        for number in range(self.options.rounds):
+    def all_pairs(self, rounds):
+        for number in rounds:
             for channels in CHANNELS:
                 for design in list(DESIGNS)[::1 if number % 2 else -1]:
                     rows = self.pairs(design, channels, number)
@@ -142,14 +143,13 @@ class Run:
         hosts = self.out / "hosts"
         hosts.write_text("127.0.0.1\n" * count)
         port = str(random.randrange(12000, 30000))
-        plot = ["--plot", self.out / "mesh.svg"] if shutil.which("gnuplot") else []
-        if not plot:
-            self.left_out.append("the mesh's heat map: no gnuplot here")
+        plot = self.out / ("mesh.svg" if shutil.which("gnuplot") else "mesh.gnuplot")
         with open(self.out / "mesh.txt", "w", encoding="utf-8") as text:
             ranks = [subprocess.Popen(
                 [self.sluice, "mesh", "--hosts", hosts, "--rank", str(rank), "--port", port,
                  *(["--engines", "1"] if host else ["--gpus", str(rank)]), "--channels", "8",
-                 "--size", f"8,{self.options.size}", "--json", self.out / "mesh.json", *plot],
+                 "--size", f"8,{self.options.size}", "--json", self.out / "mesh.json",
+                 "--plot", plot],
                 stdout=text, stderr=text) for rank in range(count)]
             try:
                 failed = [rank.wait(timeout=100) for rank in ranks]
@@ -222,9 +222,10 @@ def main():
         subprocess.run(["bash", "-c", "nvidia-smi; nvidia-smi topo -m; lscpu; uname -a; free -g; "
                         "cat /proc/sys/net/ipv4/tcp_congestion_control"],
                        stdout=text, stderr=text, check=False)
-    run.all_pairs()
-    run.all_nccl()
+    run.all_pairs(range(min(1, options.rounds)))  # Once of everything before anything twice.
     run.mesh()
+    run.all_nccl()
+    run.all_pairs(range(1, options.rounds))
     return run.finish()
 
 

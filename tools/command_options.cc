@@ -101,8 +101,10 @@ void add_many_options(CLI::App& app, SettingOptions& settings, ManyOptions& opti
                  "Channels of each engine, 1 to 64; several numbers are measured one after the "
                  "other")
       ->type_name("LIST");
-  add_file_option(app, "--plot", options.plot,
-                  "Draw what all engines reach against channels into this SVG, with gnuplot");
+  add_file_option(
+      app, "--plot", options.plot,
+      "Draw what all engines reach against channels into this SVG, with gnuplot; a name "
+      "that ends in .gnuplot gets the commands for it instead");
   add_plan_options(app, settings, options.measure);
   add_op_options(app, options.measure);
   add_engine_options(app, settings, options.engines);

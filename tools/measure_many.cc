@@ -79,7 +79,7 @@ Status write_results(std::string_view command, const Target& target, const InFor
     if (row.engine == perf::kAllEngines) totals.push_back(row);
   }
   const std::string title = fmt::format("sluice {} to {}, all engines", command, target.name);
-  return perf::run_gnuplot(perf::plot_script(totals, title, options.plot));
+  return perf::draw(perf::bandwidth_plot(totals, title), options.plot);
 }
 
 }  // namespace
@@ -105,7 +105,8 @@ int measure_many(std::string_view command, const Target& target, const InForce& 
     counts = parsed.take();
   }
   if (!options.plot.empty()) {
-    if (const Status status = perf::find_gnuplot(); !status.ok()) return exit_status(status);
+    if (const Status status = perf::can_draw(options.plot); !status.ok())
+      return exit_status(status);
   }
   print(headline(command, target, in_force, *plan, memory_of(places)) + perf::table_header(true));
   std::vector<perf::ResultRow> rows;

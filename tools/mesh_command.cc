@@ -84,8 +84,8 @@ int show(const State& state, const mesh::Meshed& meshed) {
     status = perf::write_file(state.json, mesh::matrix_json(meshed.matrix, meshed.rounds));
   }
   if (status.ok() && !state.plot.empty()) {
-    status = perf::run_gnuplot(
-        mesh::heat_map_script(meshed.matrix, "sluice mesh: bandwidth of each pair", state.plot));
+    status = perf::draw(mesh::heat_map(meshed.matrix, "sluice mesh: bandwidth of each pair"),
+                        state.plot);
   }
   if (!status.ok()) return exit_status(status);
   return meshed.matrix.whole() ? kDone : kFailed;
@@ -109,7 +109,7 @@ int run(const State& state) {
     if (Status status = perf::check_writable(file); !status.ok()) return usage(status);
   }
   if (leads && !state.plot.empty()) {
-    if (Status status = perf::find_gnuplot(); !status.ok()) return exit_status(status);
+    if (Status status = perf::can_draw(state.plot); !status.ok()) return exit_status(status);
   }
   const std::chrono::seconds limit(state.limit_s);
   auto worker = mesh::Worker::create({*in_force, *places, *hosts, limit});
@@ -150,8 +150,10 @@ void add_options(CLI::App& app, State& state) {
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 86'400));
   add_file_option(app, "--json", state.json, "Write the matrix to this file, on rank 0");
-  add_file_option(app, "--plot", state.plot,
-                  "Draw the matrix as a heat map into this SVG, on rank 0, with gnuplot");
+  add_file_option(
+      app, "--plot", state.plot,
+      "Draw the matrix as a heat map into this SVG, on rank 0, with gnuplot; a name that "
+      "ends in .gnuplot gets the commands for it instead");
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ Status write_results(const State& state, const std::string& title, const InForce
   if (!status.ok()) return status;
   std::printf("results: %s\n", state.options.json.c_str());
   if (state.plot == kNoPlot) return {};
-  status = perf::run_gnuplot(perf::plot_script(rows, title, state.plot));
+  status = perf::draw(perf::bandwidth_plot(rows, title), state.plot);
   if (status.ok()) std::printf("plot: %s\n", state.plot.c_str());
   return status;
 }
@@ -88,7 +88,7 @@ int run(const State& state) {
   if (status.ok() && state.plot != kNoPlot) status = perf::check_writable(state.plot);
   if (!status.ok()) return usage(status);
   if (state.plot != kNoPlot) {
-    status = perf::find_gnuplot();
+    status = perf::can_draw(state.plot);
     if (!status.ok()) return exit_status(status);
   }
   return sweep(state, in_force.take(), *channels);
@@ -106,7 +106,9 @@ void add_perf_sweep_command(CLI::App& parent, Action& action) {
   app->add_option("--channels", state->channels, "Numbers of channels, each 1 to 64")
       ->type_name("LIST")
       ->capture_default_str();
-  add_file_option(*app, "--plot", state->plot, "SVG to draw with gnuplot, or none")
+  add_file_option(
+      *app, "--plot", state->plot,
+      "SVG to draw with gnuplot, a name that ends in .gnuplot for its commands, or none")
       ->capture_default_str();
   state->settings.add("--port", "perf_port");
   state->settings.add("--token", "token");

@@ -3,6 +3,7 @@
 
 import os
 import pty
+import shutil
 import subprocess
 import unittest
 
@@ -197,8 +198,20 @@ class Sweep(CliTest):
 
     def test_missing_gnuplot_is_told_before_anything_is_measured(self):
         result = self.sluice("perf", "sweep", *QUICK, PATH="/nonexistent")
-        self.assert_fails(result, 1, "gnuplot", "--plot none")
+        self.assert_fails(result, 1, "gnuplot", "--plot FILE.gnuplot", "--plot none")
         self.assertEqual(result.stdout, "")
+
+    def test_plot_is_left_to_a_machine_that_has_gnuplot(self):
+        result = self.sluice("perf", "sweep", "--channels", "1,2", "--plot", "s.gnuplot", *QUICK,
+                             PATH="/nonexistent")
+        self.assert_works(result)
+        self.assertTrue(result.stdout.endswith("plot: s.gnuplot\n"), result.stdout)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["s.gnuplot", "sluice-sweep.json"])
+        if shutil.which("gnuplot") is None:
+            raise unittest.SkipTest("no gnuplot here")
+        subprocess.run(["gnuplot", "s.gnuplot"], cwd=self.folder, check=True, timeout=60)
+        with open(self.path("s.svg"), encoding="utf-8") as file:
+            self.assertTrue(file.read().rstrip().endswith("</svg>"))
 
     def test_against_a_server_with_a_limit(self):
         server, port = self.start_server("--channels", "2")

@@ -122,16 +122,6 @@ std::string failures(const Matrix& matrix) {
   return text;
 }
 
-// In gnuplot's single quotes only a quote is special.
-std::string quoted(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) {
-    if (c == '\'') result += '\'';
-    result += c == '\n' ? ' ' : c;
-  }
-  return result + "'";
-}
-
 }  // namespace
 
 Matrix::Matrix(std::vector<MeshHost> hosts) : hosts_(std::move(hosts)) {
@@ -206,20 +196,19 @@ std::string matrix_json(const Matrix& matrix, std::size_t rounds) {
   return document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-std::string heat_map_script(const Matrix& matrix, const std::string& title,
-                            const std::string& path) {
+perf::Plot heat_map(const Matrix& matrix, const std::string& title) {
   const std::vector<EngineAt> engines = matrix.engines();
   const std::size_t side = std::clamp<std::size_t>(engines.size() * 24, 360, 2400);
   std::string script = fmt::format(
-      "set terminal svg size {},{} dynamic font 'sans-serif,12' background '#ffffff'\n"
-      "set output {}\nset title {} noenhanced\nset xlabel 'to'\nset ylabel 'from'\n"
+      "set title {} noenhanced\nset xlabel 'to'\nset ylabel 'from'\n"
       "set cblabel 'GB/s (1e9 bytes per second)'\nset cbrange [0:*]\nset palette defined "
       "(0 '#b2182b', 1 '#fddbc7', 2 '#d1e5f0', 3 '#2166ac')\nset tics noenhanced\n"
       "set xrange [-0.5:{}.5]\nset yrange [{}.5:-0.5]\nset xtics rotate\nset size ratio 1\n",
-      side + 200, side + 120, quoted(path), quoted(title), engines.size() - 1, engines.size() - 1);
+      perf::gnuplot_text(title), engines.size() - 1, engines.size() - 1);
   std::string tics;
   for (std::size_t i = 0; i < engines.size(); ++i) {
-    tics += fmt::format("{}{} {}", i == 0 ? "" : ", ", quoted(label(matrix, engines[i])), i);
+    tics += fmt::format("{}{} {}", i == 0 ? "" : ", ",
+                        perf::gnuplot_text(label(matrix, engines[i])), i);
   }
   script += fmt::format("set xtics ({})\nset ytics ({})\n$mesh << end_of_data\n", tics, tics);
   for (const EngineAt& from : engines) {
@@ -230,7 +219,8 @@ std::string heat_map_script(const Matrix& matrix, const std::string& title,
     }
     script += "\n";
   }
-  return script + "end_of_data\nplot $mesh matrix with image pixels notitle\n";
+  script += "end_of_data\nplot $mesh matrix with image pixels notitle\n";
+  return {side + 200, side + 120, script};
 }
 
 }  // namespace sluice::mesh

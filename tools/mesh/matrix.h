@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tools/mesh/schedule.h"
+#include "tools/perf/plot.h"
 
 namespace sluice::mesh {
 
@@ -51,8 +52,7 @@ class Matrix {
 [[nodiscard]] std::string matrix_text(const Matrix& matrix);
 // docs/mesh.md has its fields.
 [[nodiscard]] std::string matrix_json(const Matrix& matrix, std::size_t rounds);
-// The commands for gnuplot that draw GB/s as a heat map into `path`.
-[[nodiscard]] std::string heat_map_script(const Matrix& matrix, const std::string& title,
-                                          const std::string& path);
+// GB/s as a heat map.
+[[nodiscard]] perf::Plot heat_map(const Matrix& matrix, const std::string& title);
 
 }  // namespace sluice::mesh

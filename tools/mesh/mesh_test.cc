@@ -249,7 +249,7 @@ TEST(Matrix, OfManyEnginesIsShownByHost) {
 }
 
 TEST(HeatMap, HasACellForEveryPair) {
-  const std::string script = heat_map_script(sample(), "it's", "/tmp/x.svg");
+  const std::string script = heat_map(sample(), "it's").commands;
   EXPECT_NE(script.find("set title 'it''s'"), std::string::npos);
   EXPECT_NE(script.find("NaN NaN 10.0000 11.0000 \nNaN NaN 11.0000 12.0000 \n"), std::string::npos)
       << script;

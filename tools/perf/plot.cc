@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <set>
+#include <string_view>
 #include <vector>
 
 #include "src/base/fd.h"
@@ -20,15 +22,7 @@
 namespace sluice::perf {
 namespace {
 
-// In gnuplot's single quotes only a quote is special.
-std::string quoted(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) {
-    if (c == '\'') result += '\'';
-    result += c == '\n' ? ' ' : c;
-  }
-  return result + "'";
-}
+constexpr std::string_view kScript = ".gnuplot";
 
 // Starts `gnuplot arguments...` with stdout and stderr going to `output`; returns its exit status,
 // 127 when there is none.
@@ -65,10 +59,34 @@ std::string content_of(int fd) {
   return text;
 }
 
+// Runs gnuplot on the script.
+Status run_gnuplot(const std::string& script) {
+  const Fd output = temporary_file();
+  const Fd input = temporary_file();
+  if (!output.valid() || !input.valid()) return Status::from_errno(errno, "cannot make a file");
+  const std::string path = fmt::format("/proc/{}/fd/{}", ::getpid(), input.get());
+  if (Status status = write_file(path, script); !status.ok()) return status;
+  const Result<int> exit_status = run({path}, output.get());
+  if (!exit_status.ok()) return exit_status.status();
+  const std::string complaint = content_of(output.get());
+  if (*exit_status == 0) return {};
+  return {StatusCode::kSystem,
+          fmt::format("gnuplot failed with status {}: {}", *exit_status, complaint)};
+}
+
 }  // namespace
 
-std::string plot_script(std::span<const ResultRow> rows, const std::string& title,
-                        const std::string& path) {
+// In gnuplot's single quotes only a quote is special.
+std::string gnuplot_text(const std::string& text) {
+  std::string result = "'";
+  for (const char c : text) {
+    if (c == '\'') result += '\'';
+    result += c == '\n' ? ' ' : c;
+  }
+  return result + "'";
+}
+
+Plot bandwidth_plot(std::span<const ResultRow> rows, const std::string& title) {
   std::set<std::uint64_t> sizes;
   std::set<std::uint32_t> channels;
   for (const ResultRow& row : rows) {
@@ -76,11 +94,10 @@ std::string plot_script(std::span<const ResultRow> rows, const std::string& titl
     channels.insert(row.channels);
   }
   std::string script = fmt::format(
-      "set terminal svg size 900,560 dynamic font 'sans-serif,14' background '#ffffff'\n"
-      "set output {}\nset title {} noenhanced\nset key outside right top noenhanced\n"
+      "set title {} noenhanced\nset key outside right top noenhanced\n"
       "set xlabel 'channels'\nset ylabel 'bandwidth, GB/s (1e9 bytes per second)'\n"
       "set yrange [0:*]\nset logscale x 2\nset grid\nset border 3\nset tics nomirror\n",
-      quoted(path), quoted(title));
+      gnuplot_text(title));
   std::string tics;
   for (const std::uint32_t count : channels) {
     tics += fmt::format("{}'{}' {}", tics.empty() ? "" : ", ", count, count);
@@ -97,34 +114,32 @@ std::string plot_script(std::span<const ResultRow> rows, const std::string& titl
     }
     script += "end_of_data\n";
     curves += fmt::format("{}$size{} using 1:2 with linespoints linewidth 2 pointtype 7 title {}",
-                          number == 0 ? "" : ", ", number, quoted(format_bytes(size)));
+                          number == 0 ? "" : ", ", number, gnuplot_text(format_bytes(size)));
     ++number;
   }
-  return script + "plot " + curves + "\n";
+  return {900, 560, script + "plot " + curves + "\n"};
 }
 
-Status find_gnuplot() {
+Status can_draw(const std::string& path) {
+  if (path.ends_with(kScript)) return {};
   const Fd output = temporary_file();
   const Result<int> exit_status = run({"--version"}, output.get());
   if (!exit_status.ok()) return exit_status.status();
   if (*exit_status == 0) return {};
   return {StatusCode::kNotFound,
           "the plot is drawn by gnuplot, which is not installed: install it (Debian: gnuplot-nox), "
-          "or leave the plot out with --plot none"};
+          "have its commands written for a machine that has it, with --plot FILE.gnuplot, or leave "
+          "the plot out (perf sweep: --plot none)"};
 }
 
-Status run_gnuplot(const std::string& script) {
-  const Fd output = temporary_file();
-  const Fd input = temporary_file();
-  if (!output.valid() || !input.valid()) return Status::from_errno(errno, "cannot make a file");
-  const std::string path = fmt::format("/proc/{}/fd/{}", ::getpid(), input.get());
-  if (Status status = write_file(path, script); !status.ok()) return status;
-  const Result<int> exit_status = run({path}, output.get());
-  if (!exit_status.ok()) return exit_status.status();
-  const std::string complaint = content_of(output.get());
-  if (*exit_status == 0) return {};
-  return {StatusCode::kSystem,
-          fmt::format("gnuplot failed with status {}: {}", *exit_status, complaint)};
+Status draw(const Plot& plot, const std::string& path) {
+  const bool later = path.ends_with(kScript);
+  const std::string svg = later ? std::filesystem::path(path).stem().string() + ".svg" : path;
+  const std::string script = fmt::format(
+      "set terminal svg size {},{} dynamic font 'sans-serif,14' background '#ffffff'\n"
+      "set output {}\n{}",
+      plot.width, plot.height, gnuplot_text(svg), plot.commands);
+  return later ? write_file(path, script) : run_gnuplot(script);
 }
 
 }  // namespace sluice::perf

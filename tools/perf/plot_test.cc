@@ -29,26 +29,39 @@ std::string content(const std::string& path) {
   return text.str();
 }
 
-TEST(PlotScript, HasEveryPointAndEscapesTexts) {
-  const std::string script = plot_script(rows(), "it's\na title", "/x/y'z.svg");
-  EXPECT_THAT(script, HasSubstr("set output '/x/y''z.svg'"));
-  EXPECT_THAT(script, HasSubstr("set title 'it''s a title'"));
-  EXPECT_THAT(script, HasSubstr("1 1.5\n2 3\n8 12\nend_of_data"));
-  EXPECT_THAT(script, HasSubstr("title '64 KiB'"));
-  EXPECT_THAT(script, HasSubstr("title '1 MiB'"));
-  EXPECT_THAT(script, HasSubstr("set xtics ('1' 1, '2' 2, '8' 8)"));
+TEST(BandwidthPlot, HasEveryPointAndEscapesTexts) {
+  const std::string commands = bandwidth_plot(rows(), "it's\na title").commands;
+  EXPECT_THAT(commands, HasSubstr("set title 'it''s a title'"));
+  EXPECT_THAT(commands, HasSubstr("1 1.5\n2 3\n8 12\nend_of_data"));
+  EXPECT_THAT(commands, HasSubstr("title '64 KiB'"));
+  EXPECT_THAT(commands, HasSubstr("title '1 MiB'"));
+  EXPECT_THAT(commands, HasSubstr("set xtics ('1' 1, '2' 2, '8' 8)"));
+}
+
+TEST(Draw, WritesTheCommandsForAnotherMachine) {
+  const std::string path = ::testing::TempDir() + "/plot_test's.gnuplot";
+  ASSERT_TRUE(can_draw(path).ok());
+  ASSERT_TRUE(draw({.width = 30, .height = 20, .commands = "plot x\n"}, path).ok());
+  EXPECT_EQ(content(path),
+            "set terminal svg size 30,20 dynamic font 'sans-serif,14' background '#ffffff'\n"
+            "set output 'plot_test''s.svg'\nplot x\n");
+}
+
+TEST(Draw, SaysThatItCannotWrite) {
+  const Status status = draw({.width = 30, .height = 20, .commands = ""}, "/no/such/x.gnuplot");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("/no/such/x.gnuplot"));
 }
 
 class Gnuplot : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (find_gnuplot().code() == StatusCode::kNotFound) GTEST_SKIP() << "no gnuplot here";
+    if (can_draw("x.svg").code() == StatusCode::kNotFound) GTEST_SKIP() << "no gnuplot here";
   }
 };
 
 TEST_F(Gnuplot, DrawsAnSvg) {
   const std::string path = ::testing::TempDir() + "/plot_test's.svg";
-  const Status status = run_gnuplot(plot_script(rows(), "loopback", path));
+  const Status status = draw(bandwidth_plot(rows(), "loopback"), path);
   ASSERT_TRUE(status.ok()) << status.message();
   const std::string svg = content(path);
   for (const char* part : {"<svg", "</svg>", "channels", "64 KiB", "loopback"}) {
@@ -59,16 +72,17 @@ TEST_F(Gnuplot, DrawsAnSvg) {
 TEST_F(Gnuplot, OnePointIsEnough) {
   const std::string path = ::testing::TempDir() + "/plot_test_one.svg";
   const ResultRow row{.size_bytes = 8, .channels = 4, .gbytes_per_s = 1};
-  const Status status = run_gnuplot(plot_script(std::span(&row, 1), "one", path));
+  const Status status = draw(bandwidth_plot(std::span(&row, 1), "one"), path);
   EXPECT_TRUE(status.ok()) << status.message();
   EXPECT_THAT(content(path), HasSubstr("</svg>"));
 }
 
 TEST_F(Gnuplot, ComplaintsAreTold) {
-  const Status status = run_gnuplot("no such command\n");
+  const Status status = draw({.width = 30, .height = 20, .commands = "no such command\n"},
+                             ::testing::TempDir() + "/plot_test_wrong.svg");
   ASSERT_FALSE(status.ok());
   EXPECT_THAT(std::string(status.message()), HasSubstr("invalid command"));
-  EXPECT_FALSE(run_gnuplot(plot_script(rows(), "x", "/nonexistent/x.svg")).ok());
+  EXPECT_FALSE(draw(bandwidth_plot(rows(), "x"), "/nonexistent/x.svg").ok());
 }
 
 }  // namespace
