@@ -128,6 +128,8 @@ class Run:
              self.options.size.removesuffix("M")], capture_output=True, text=True, timeout=90,
             env={**os.environ, **{key: str(value) for key, value in (settings | logging).items()}})
         (self.out / f"{stem}.txt").write_text(done.stdout + done.stderr)
+        if done.returncode != 0:
+            raise OSError(f"it ended with {done.returncode}, see {stem}.txt")
         logs = "".join(log.read_text(errors="replace") for log in self.out.glob(f"{stem}.*.log"))
         found = set(P2P_CHANNELS.findall(logs))
         if settings and found != {str(settings["NCCL_NCHANNELS_PER_NET_PEER"])}:
