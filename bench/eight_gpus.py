@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 
-from gpu_nccl_plugin import MIB, P2P_CHANNELS, tuned
+from gpu_nccl_plugin import MIB, other_channels, tuned
 
 HERE = pathlib.Path(__file__).resolve().parent
 LIMIT_S = 450  # For everything; what does not fit is left out and named.
@@ -121,6 +121,8 @@ class Run:
     def nccl_pairs(self, name, settings):
         """The figures of one way; ValueError where NCCL has other channels than were asked for."""
         stem = f"nccl_{name.replace(', ', '_').replace(' ', '_')}"
+        for log in self.out.glob(f"{stem}.*.log"):
+            log.unlink()  # Of an earlier run.
         logging = {"NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "INIT",
                    "NCCL_DEBUG_FILE": self.out / f"{stem}.%p.log"}
         done = subprocess.run(
@@ -131,9 +133,8 @@ class Run:
         if done.returncode != 0:
             raise OSError(f"it ended with {done.returncode}, see {stem}.txt")
         logs = "".join(log.read_text(errors="replace") for log in self.out.glob(f"{stem}.*.log"))
-        found = set(P2P_CHANNELS.findall(logs))
-        if settings and found != {str(settings["NCCL_NCHANNELS_PER_NET_PEER"])}:
-            raise ValueError(f"channels per peer: {', '.join(sorted(found)) or 'none'}")
+        if wrong := other_channels(settings, logs):
+            raise ValueError(wrong)
         return json.loads(done.stdout.strip().split("\n")[-1])
 
     def mesh(self):

@@ -56,6 +56,15 @@ def tuned(channels, threads, sockets, chunk=512 * KIB, buffer=4 * MIB):
             "NCCL_BUFFSIZE": buffer}
 
 
+def other_channels(settings, log):
+    """What is wrong with the channels per peer that NCCL's log tells of, or None."""
+    asked = str(settings.get("NCCL_NCHANNELS_PER_NET_PEER", ""))
+    found = set(P2P_CHANNELS.findall(log))
+    if not asked or found == {asked}:
+        return None
+    return f"channels per peer: {', '.join(sorted(found)) or 'none logged'}, not {asked}"
+
+
 HOST_SENDS = {"NCCL_NET_GDR_READ": 0}   # NCCL's kernel fills pinned memory.
 # Name: NCCL's net, and settings. The first of a kind is the one that --check takes.
 WAYS = {
@@ -240,10 +249,19 @@ class Pair:
             except subprocess.TimeoutExpired:
                 process.kill()
 
+    def logged(self):
+        """Of both ranks."""
+        return "".join(pathlib.Path(self.log(rank)).read_text(errors="replace")
+                       for rank in range(2) if pathlib.Path(self.log(rank)).exists())
+
+    def check_channels(self):
+        """Sets `failure` where NCCL has other channels than the settings name."""
+        if self.failure is None:
+            self.failure = other_channels(self.settings, self.logged())
+
     def proof(self):
         """Lines of NCCL's logs that tell who carried it; sets `failure` where it was another."""
-        text = "".join(pathlib.Path(self.log(rank)).read_text(errors="replace")
-                       for rank in range(2) if pathlib.Path(self.log(rank)).exists())
+        text = self.logged()
         used = text.count(f"via NET/{self.net}")
         others = sum(text.count(f"via {way}") for way in ("NET/", "P2P", "SHM")) - used
         carried = [int(found) for found in CARRIED.findall(text)]
@@ -254,9 +272,7 @@ class Pair:
                  "bytes asked for": self.sent_bytes, "bytes received": sum(carried)}
         if self.failure is None and (used == 0 or others > 0):
             self.failure = f"NCCL's log shows {used} connections over {self.net}, {others} others"
-        asked = str(self.settings.get("NCCL_NCHANNELS_PER_NET_PEER", ""))
-        if self.failure is None and asked and set(P2P_CHANNELS.findall(text)) != {asked}:
-            self.failure = f"NCCL has {P2P_CHANNELS.findall(text)} channels per peer, not {asked}"
+        self.check_channels()
         if self.failure is None and carried and sum(carried) < self.sent_bytes:
             self.failure = f"the plugin received {sum(carried)} bytes of {self.sent_bytes}"
         if (self.failure is None and "SLUICE_NCCL_DEVICE" in self.settings and

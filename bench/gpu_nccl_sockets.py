@@ -90,7 +90,7 @@ def start(names, settings, out):
 
 def end(pairs):
     for pair in pairs:
-        pair.proof()
+        pair.proof()  # For its failure.
         if pair.failure is not None:
             print(f"{pair.name}: {pair.failure}", flush=True)
         pair.fail("measured")
