@@ -56,6 +56,11 @@ bool Owner::forget(const void* object) {
   return objects_.erase(object) == 1;
 }
 
+bool Owner::first_use_of_port(std::uint16_t port) {
+  const std::lock_guard lock(mutex_);
+  return ports_.insert(port).second;
+}
+
 void raise_to(Counter& most, std::uint64_t value) {
   std::uint64_t before = most;
   while (before < value && !most.compare_exchange_weak(before, value)) {

@@ -52,9 +52,13 @@ struct Owner {
   [[nodiscard]] bool knows(const void* object);
   [[nodiscard]] bool forget(const void* object);  // False: it was not known.
 
+  // True: nobody in this process has listened on this port before.
+  [[nodiscard]] bool first_use_of_port(std::uint16_t port);
+
  private:
   std::mutex mutex_;
   std::unordered_set<const void*> objects_;
+  std::unordered_set<std::uint16_t> ports_;
   std::weak_ptr<BouncePool> pool_;
 };
 

@@ -79,8 +79,15 @@ TEST_F(TcpxTest, TheOlderVersionsConnectAnswersAtOnceAndIsBusyMeanwhile) {
   EXPECT_EQ(net.isend(send_comm, memory.data(), 1, 0, registration, &request),
             ResultCode::kSuccess);
   EXPECT_EQ(request, nullptr);
+  // Accepted, so that no thread goes on trying to connect.
+  void* recv_comm = nullptr;
+  EXPECT_TRUE(eventually([&] {
+    EXPECT_EQ(net.accept(listen_comm, &recv_comm, nullptr), ResultCode::kSuccess);
+    return recv_comm != nullptr;
+  }));
   net.dereg_mr(send_comm, registration);
   net.close_send(send_comm);
+  net.close_recv(recv_comm);
   net.close_listen(listen_comm);
 }
 

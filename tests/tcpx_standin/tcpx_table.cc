@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "src/net/plugin/abi_v7.h"
 #include "tests/tcpx_standin/tcpx_comm.h"
@@ -80,6 +81,22 @@ void put_address(const sockaddr_in& address, std::array<std::byte, 28>& into) {
   std::memcpy(into.data(), &address, sizeof(address));
 }
 
+// On a port that no listen comm of this process has had before. A connect that nobody accepted goes
+// on for 20 s after its listen comm was closed; the next owner of the port would take it for his own
+// peer, and the peer would wait for ever. (TCPX does nothing against that.)
+Socket listen_on_new_port(sockaddr_in& address) {
+  std::vector<Socket> refused;  // Kept, so that the kernel gives out others.
+  for (;;) {
+    sockaddr_in bound = address;
+    Socket socket = listen_on(bound, true);
+    if (!socket.valid() || Owner::get().first_use_of_port(bound.sin_port)) {
+      address = bound;
+      return socket;
+    }
+    refused.push_back(std::move(socket));
+  }
+}
+
 ResultCode listen(int, void* handle, void** listen_comm) {
   auto comm = std::make_unique<ListenComm>();
   comm->knobs = Knobs::from_environment(Side::kReceive);
@@ -88,8 +105,8 @@ ResultCode listen(int, void* handle, void** listen_comm) {
   auto ports = std::make_shared<Connection::Ports>();
   sockaddr_in data = *address;
   sockaddr_in control = *address;
-  ports->data = listen_on(data, true);
-  ports->control = listen_on(control, true);
+  ports->data = listen_on_new_port(data);
+  ports->control = listen_on_new_port(control);
   if (!ports->data.valid() || !ports->control.valid()) return ResultCode::kSystemError;
   const std::uint32_t threads = comm->knobs.threads;
   ports->sockets =
