@@ -81,9 +81,9 @@ void put_address(const sockaddr_in& address, std::array<std::byte, 28>& into) {
   std::memcpy(into.data(), &address, sizeof(address));
 }
 
-// On a port that no listen comm of this process has had before. A connect that nobody accepted goes
-// on for 20 s after its listen comm was closed; the next owner of the port would take it for his own
-// peer, and the peer would wait for ever. (TCPX does nothing against that.)
+// On a port that no listen comm of this process has had before. A connect that nobody accepted
+// goes on for 20 s after its listen comm was closed; the port's next owner would take it for his
+// own peer and wait for ever, as his peer would. (TCPX does nothing against that.)
 Socket listen_on_new_port(sockaddr_in& address) {
   std::vector<Socket> refused;  // Kept, so that the kernel gives out others.
   for (;;) {

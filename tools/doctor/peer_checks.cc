@@ -14,6 +14,7 @@
 #include "src/base/fd.h"
 #include "src/base/settings.h"
 #include "src/net/tcp/host_address.h"
+#include "src/net/tcp/socket_options.h"
 #include "tools/perf/client.h"
 #include "tools/perf_common.h"
 #include "tools/stop.h"
@@ -32,8 +33,11 @@ PathFacts look_at_path(const SocketAddress* local, const SocketAddress& remote) 
   };
   const Fd fd(::socket(remote.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return failed(errno);
-  if (local != nullptr && ::bind(fd.get(), local->get(), local->length()) != 0) {
-    return failed(errno);
+  if (local != nullptr) {
+    if (const Status status = bind_source(fd.get(), *local); !status.ok()) {
+      path.error = status.message();
+      return path;
+    }
   }
   if (::connect(fd.get(), remote.get(), remote.length()) != 0 && errno != EINPROGRESS) {
     return failed(errno);

@@ -23,9 +23,10 @@ Status DataConnection::open_socket() {
   auto system = prepare_congestion_control(socket_.get(), plan_.congestion_control);
   if (!system.ok()) return system.status();
   system_congestion_control_ = system.take();
-  if (plan_.from.has_value() &&
-      ::bind(socket_.get(), plan_.from->get(), plan_.from->length()) != 0) {
-    return Status::from_errno(errno, context + " from " + plan_.from->host());
+  if (plan_.from.has_value()) {
+    if (Status status = bind_source(socket_.get(), *plan_.from); !status.ok()) {
+      return status.with_context(context);
+    }
   }
   if (::connect(socket_.get(), plan_.remote.get(), plan_.remote.length()) != 0 &&
       errno != EINPROGRESS) {

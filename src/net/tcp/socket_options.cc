@@ -11,7 +11,6 @@
 #include <limits>
 
 #include "src/base/fd.h"
-#include "src/net/tcp/host_address.h"
 
 namespace sluice {
 namespace {
@@ -42,6 +41,14 @@ std::uint64_t allowed_receive_buffer(int wanted) {
 }
 
 }  // namespace
+
+Status bind_source(int fd, const SocketAddress& source) {
+  const int on =
+      1;  // Of the IP level for IPv6 sockets too. Without it (before Linux 4.2) bind works.
+  ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+  if (::bind(fd, source.get(), source.length()) == 0) return {};
+  return Status::from_errno(errno, "from " + source.host());
+}
 
 Path path_of(int fd) {
   Path path;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "sluice/status.h"
+#include "src/net/tcp/host_address.h"
 
 namespace sluice {
 
@@ -21,6 +22,11 @@ struct Path {
   }
   static constexpr std::uint32_t kShortPathMicroseconds = 1000;
 };
+
+// Before connect(): from the host of `source`, whose port is 0. connect() then chooses a port that
+// is free towards that peer; one chosen here would have to be free towards everybody, and a host
+// with many connections, or many that have just ended, has none left.
+Status bind_source(int fd, const SocketAddress& source);
 
 // Of a connected socket.
 Path path_of(int fd);

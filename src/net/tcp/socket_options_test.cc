@@ -39,6 +39,29 @@ TEST(Path, OfALoopbackConnection) {
   EXPECT_GT(path_of(client.get()).rtt_us, 0u);
 }
 
+TEST(BindSource, LeavesThePortToConnect) {
+  for (const char* host : {"127.0.0.1", "::1"}) {
+    const auto source = SocketAddress::numeric(host, 0);
+    ASSERT_TRUE(source.ok());
+    const Fd socket(::socket(source->family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const Status status = bind_source(socket.get(), *source);
+    if (!status.ok() && source->family() == AF_INET6) continue;  // A host without IPv6.
+    ASSERT_TRUE(status.ok()) << status.to_string();
+    const auto local = local_address(socket.get());
+    ASSERT_TRUE(local.ok());
+    EXPECT_TRUE(local->same_host(*source)) << local->to_string();
+    EXPECT_EQ(local->port(), 0);
+  }
+}
+
+TEST(BindSource, SaysWhatIsNotOurs) {
+  const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const auto source = SocketAddress::numeric("192.0.2.1", 0);  // Of documentation (RFC 5737).
+  const Status status = bind_source(socket.get(), *source);
+  EXPECT_FALSE(status.ok());
+  EXPECT_NE(status.message().find("192.0.2.1"), std::string_view::npos) << status.message();
+}
+
 Fd unconnected() { return Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
 
 TEST(CongestionControl, SystemTouchesNothing) {
