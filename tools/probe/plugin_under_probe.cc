@@ -58,8 +58,7 @@ void Probe::deviates(std::string seen, std::string consequence) const {
 }
 
 void Probe::fails(std::string seen) const {
-  const std::string warning = last_plugin_warning();
-  if (!warning.empty()) seen += fmt::format("; last warning: {}", warning);
+  seen += last_plugin_warning();
   const Verdict verdict = tolerated_.empty() ? Verdict::kFail : Verdict::kDeviation;
   reporter_.conclude({verdict, std::move(seen), tolerated_, {}});
 }

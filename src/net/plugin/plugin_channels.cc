@@ -74,11 +74,10 @@ void PluginComm::still_pending() {
   } else if (since_look > std::max(context_.stall_timeout / 4, kAbsence)) {
     waiting_since_ += since_look;  // Nobody asked: the machine or the caller was elsewhere.
   } else if (now - waiting_since_ > context_.stall_timeout) {
-    const std::string warning = last_plugin_warning();
     fail({StatusCode::kTimedOut,
-          fmt::format("plugin {} has finished no chunk for {} ms (peer_timeout_ms){}{}",
+          fmt::format("plugin {} has finished no chunk for {} ms (peer_timeout_ms){}",
                       context_.table.name(), context_.stall_timeout / from_ms(1),
-                      warning.empty() ? "" : "; its last warning: ", warning)});
+                      last_plugin_warning())});
   }
 }
 

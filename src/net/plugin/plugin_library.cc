@@ -155,10 +155,9 @@ void keep_for_plugin(std::shared_ptr<void> memory) { process_plugins().keep(std:
 Status plugin_error(const PluginTable& table, std::string_view call, ResultCode code,
                     StatusCode when_broken) {
   const bool broken = code == ResultCode::kSystemError || code == ResultCode::kRemoteError;
-  std::string message = fmt::format("{} of plugin {} says {}", call, table.name(), to_string(code));
-  const std::string warning = last_plugin_warning();
-  if (!warning.empty()) message += fmt::format("; its last warning: {}", warning);
-  return {broken ? when_broken : StatusCode::kSystem, std::move(message)};
+  return {broken ? when_broken : StatusCode::kSystem,
+          fmt::format("{} of plugin {} says {}{}", call, table.name(), to_string(code),
+                      last_plugin_warning())};
 }
 
 }  // namespace sluice

@@ -13,6 +13,7 @@ namespace sluice {
 namespace {
 
 constexpr Nanoseconds kSameMoment = from_ms(100);
+constexpr Nanoseconds kLongAgo = 2 * LineLimiter::kQuiet;  // Not said any more, or it would show.
 
 // The interface gives a logger nothing of its own to hold on to, so this is the process's.
 struct SharedLog {
@@ -103,12 +104,20 @@ void plugin_logger(nccl_abi::DebugLevel level, unsigned long /*flags*/, const ch
   }
 }
 
-std::string last_plugin_warning() {
+std::string last_plugin_warning(Nanoseconds now) {
   SharedLog& shared = shared_log();
   const std::lock_guard lock(shared.mutex);
   const auto& [earlier, last] = shared.warnings;
-  if (earlier.text[0] == 0 || last.at - earlier.at > kSameMoment) return last.text.data();
-  return fmt::format("{}; {}", earlier.text.data(), last.text.data());
+  if (last.text[0] == 0) return "";
+  std::string clause = "; its last warning";
+  if (const Nanoseconds age = now - last.at; age > kLongAgo) {
+    clause += fmt::format(", {} s earlier", age / from_ms(1000));
+  }
+  clause += ": ";
+  if (earlier.text[0] != 0 && last.at - earlier.at <= kSameMoment) {
+    clause += fmt::format("{}; ", earlier.text.data());
+  }
+  return clause + last.text.data();
 }
 
 }  // namespace sluice

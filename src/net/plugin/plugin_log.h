@@ -39,9 +39,10 @@ class LineLimiter {
 void plugin_logger(nccl_abi::DebugLevel level, unsigned long flags, const char* file, int line,
                    const char* format, ...) __attribute__((format(printf, 5, 6)));
 
-// The last warning that any plugin of this process said, for the message of an error that it may
-// explain, behind the one before it if that was of the same moment: the first often says why and
-// the second only what follows. "" if there was none. Thread-safe.
-[[nodiscard]] std::string last_plugin_warning();
+// The end of an error's message that the last warning of any plugin of this process may explain:
+// "; its last warning: no route", with "12 s earlier" if it was not of these seconds, and behind
+// the one before it if the two were of one moment: the first often says why and the second only
+// what follows. "" if there was none. Thread-safe.
+[[nodiscard]] std::string last_plugin_warning(Nanoseconds now = SystemClock().now());
 
 }  // namespace sluice

@@ -68,7 +68,9 @@ TEST_F(PluginLog, FormatsAndMapsLevels) {
   plugin_logger(DebugLevel::kTrace, nccl_abi::kLogNet, "levels.cc", 4, "trace");
   EXPECT_THAT(lines(), ElementsAre("warning plugin says warn of 3", "info plugin says info",
                                    "error plugin says abort", "trace plugin says trace"));
-  EXPECT_EQ(last_plugin_warning(), "warn of 3; abort");
+  EXPECT_EQ(last_plugin_warning(), "; its last warning: warn of 3; abort");
+  const Nanoseconds later = SystemClock().now() + from_ms(12'001);
+  EXPECT_EQ(last_plugin_warning(later), "; its last warning, 12 s earlier: warn of 3; abort");
 }
 
 TEST_F(PluginLog, WhatIsBelowTheLevelIsNotShown) {
