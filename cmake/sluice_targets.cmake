@@ -20,7 +20,7 @@ function(sluice_test name)
   endif()
   cmake_parse_arguments(arg "THREADS" "LABEL;TIMEOUT" "SOURCES;LINKS" ${ARGN})
   if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 150)  # More than `eventually` in the tests waits, so that it can say what hangs.
+    set(arg_TIMEOUT 120)  # `eventually` of the tests ends before that, so that it can say what hangs.
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LINKS} sluice_test_bytes GTest::gmock GTest::gtest_main)

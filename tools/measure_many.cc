@@ -105,8 +105,7 @@ int measure_many(std::string_view command, const Target& target, const InForce& 
     counts = parsed.take();
   }
   if (!options.plot.empty()) {
-    if (const Status status = perf::can_draw(options.plot); !status.ok())
-      return exit_status(status);
+    if (Status status = perf::can_draw(options.plot); !status.ok()) return exit_status(status);
   }
   print(headline(command, target, in_force, *plan, memory_of(places)) + perf::table_header(true));
   std::vector<perf::ResultRow> rows;

@@ -81,7 +81,7 @@ TEST_F(TcpxTest, TheOlderVersionsConnectAnswersAtOnceAndIsBusyMeanwhile) {
   EXPECT_EQ(request, nullptr);
   // Accepted, so that no thread goes on trying to connect.
   void* recv_comm = nullptr;
-  EXPECT_TRUE(eventually([&] {
+  ASSERT_TRUE(eventually([&] {
     EXPECT_EQ(net.accept(listen_comm, &recv_comm, nullptr), ResultCode::kSuccess);
     return recv_comm != nullptr;
   }));

@@ -42,7 +42,7 @@ struct WithFault : Variable {
   explicit WithFault(const std::string& value) : Variable("SLUICE_STANDIN_FAULT", value) {}
 };
 
-// Polls until `done`; false after two minutes.
+// Polls until `done`; false after 100 s.
 [[nodiscard]] bool eventually(const std::function<bool()>& done);
 // Polls a thousand times with pauses: false as soon as it is `done`. For what must not happen.
 [[nodiscard]] bool never(const std::function<bool()>& done);

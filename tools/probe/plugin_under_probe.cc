@@ -58,7 +58,7 @@ void Probe::deviates(std::string seen, std::string consequence) const {
 }
 
 void Probe::fails(std::string seen) const {
-  seen += last_plugin_warning();
+  seen += plugin_warning_clause();
   const Verdict verdict = tolerated_.empty() ? Verdict::kFail : Verdict::kDeviation;
   reporter_.conclude({verdict, std::move(seen), tolerated_, {}});
 }

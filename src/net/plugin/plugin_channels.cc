@@ -77,7 +77,7 @@ void PluginComm::still_pending() {
     fail({StatusCode::kTimedOut,
           fmt::format("plugin {} has finished no chunk for {} ms (peer_timeout_ms){}",
                       context_.table.name(), context_.stall_timeout / from_ms(1),
-                      last_plugin_warning())});
+                      plugin_warning_clause())});
   }
 }
 

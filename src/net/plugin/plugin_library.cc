@@ -157,7 +157,7 @@ Status plugin_error(const PluginTable& table, std::string_view call, ResultCode 
   const bool broken = code == ResultCode::kSystemError || code == ResultCode::kRemoteError;
   return {broken ? when_broken : StatusCode::kSystem,
           fmt::format("{} of plugin {} says {}{}", call, table.name(), to_string(code),
-                      last_plugin_warning())};
+                      plugin_warning_clause())};
 }
 
 }  // namespace sluice

@@ -104,7 +104,7 @@ void plugin_logger(nccl_abi::DebugLevel level, unsigned long /*flags*/, const ch
   }
 }
 
-std::string last_plugin_warning(Nanoseconds now) {
+std::string plugin_warning_clause(Nanoseconds now) {
   SharedLog& shared = shared_log();
   const std::lock_guard lock(shared.mutex);
   const auto& [earlier, last] = shared.warnings;

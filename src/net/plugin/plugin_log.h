@@ -43,6 +43,6 @@ void plugin_logger(nccl_abi::DebugLevel level, unsigned long flags, const char* 
 // "; its last warning: no route", with "12 s earlier" if it was not of these seconds, and behind
 // the one before it if the two were of one moment: the first often says why and the second only
 // what follows. "" if there was none. Thread-safe.
-[[nodiscard]] std::string last_plugin_warning(Nanoseconds now = SystemClock().now());
+[[nodiscard]] std::string plugin_warning_clause(Nanoseconds now = SystemClock().now());
 
 }  // namespace sluice

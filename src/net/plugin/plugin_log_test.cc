@@ -68,9 +68,9 @@ TEST_F(PluginLog, FormatsAndMapsLevels) {
   plugin_logger(DebugLevel::kTrace, nccl_abi::kLogNet, "levels.cc", 4, "trace");
   EXPECT_THAT(lines(), ElementsAre("warning plugin says warn of 3", "info plugin says info",
                                    "error plugin says abort", "trace plugin says trace"));
-  EXPECT_EQ(last_plugin_warning(), "; its last warning: warn of 3; abort");
+  EXPECT_EQ(plugin_warning_clause(), "; its last warning: warn of 3; abort");
   const Nanoseconds later = SystemClock().now() + from_ms(12'001);
-  EXPECT_EQ(last_plugin_warning(later), "; its last warning, 12 s earlier: warn of 3; abort");
+  EXPECT_EQ(plugin_warning_clause(later), "; its last warning, 12 s earlier: warn of 3; abort");
 }
 
 TEST_F(PluginLog, WhatIsBelowTheLevelIsNotShown) {
@@ -90,7 +90,7 @@ TEST_F(PluginLog, AStormFromManyThreadsIsAFewLines) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_GE(lines().size(), LineLimiter::kBurst);
   EXPECT_LT(lines().size(), 1000u);
-  EXPECT_THAT(last_plugin_warning(), HasSubstr("No free space"));
+  EXPECT_THAT(plugin_warning_clause(), HasSubstr("No free space"));
 }
 
 TEST_F(PluginLog, ALongLineIsCutAndNothingElseHappens) {

@@ -43,8 +43,8 @@ std::uint64_t allowed_receive_buffer(int wanted) {
 }  // namespace
 
 Status bind_source(int fd, const SocketAddress& source) {
-  const int on =
-      1;  // Of the IP level for IPv6 sockets too. Without it (before Linux 4.2) bind works.
+  // Of the IP level for IPv6 sockets too. Refused (before Linux 4.2), bind() chooses the port.
+  const int on = 1;
   ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
   if (::bind(fd, source.get(), source.length()) == 0) return {};
   return Status::from_errno(errno, "from " + source.host());
